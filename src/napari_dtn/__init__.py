@@ -1,0 +1,53 @@
+"""Dense Transformer Networks for electron microscopy volumes.
+
+Importing the package loads neither torch nor napari: each public name is fetched from its module when it is
+first asked for.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_dtn.nn.checkpoint import load_model
+    from napari_dtn.phantom import make_phantom
+    from napari_dtn.predict import predict, predict_slice
+    from napari_dtn.train import train
+    from napari_dtn.volume.opening import open_volume
+
+__version__ = "0.1.0"
+
+__all__ = ["__version__", "load_model", "make_phantom", "open_volume", "predict", "predict_slice", "train"]
+
+_HOMES = {
+    "load_model": "napari_dtn.nn.checkpoint",
+    "make_phantom": "napari_dtn.phantom",
+    "open_volume": "napari_dtn.volume.opening",
+    "predict": "napari_dtn.predict",
+    "predict_slice": "napari_dtn.predict",
+    "train": "napari_dtn.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """Keep ``napari_dtn.predict`` the function when its module of the same name has been imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,225 @@
+"""One safetensors file is one model: weights, and everything needed to rebuild and use them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from napari_dtn.nn.backends import resolve_device
+from napari_dtn.nn.dtn import DenseTransformerNetwork, build_network
+from napari_dtn.settings import Device, NetworkSettings, VoxelSize
+
+KEY = "napari_dtn"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model is and where it comes from.
+
+    Parameters
+    ----------
+    name
+        Short name.
+    network
+        Shape of the network.
+    patch_size
+        Side of the patches that it was trained on, in pixels; predictions use tiles of this size, since
+        the warp depends on the whole tile.
+    voxel_size
+        Voxel size of the training data in nm, ``(Z, Y, X)``.
+    class_names
+        One name a class.
+    normalisation
+        How intensities enter: ``volume z-score`` is (value - mean) / deviation of the whole volume.
+    training
+        Provenance: data, split, settings, boundary rule, version.
+    scores
+        What was measured, each with its data and rule.
+    """
+
+    name: str
+    network: NetworkSettings
+    patch_size: int = 224
+    voxel_size: VoxelSize | None = None
+    class_names: tuple[str, ...] = ("boundary",)
+    normalisation: str = "volume z-score"
+    training: Mapping[str, Any] = field(default_factory=dict)
+    scores: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the card as plain JSON values."""
+        return {"format": FORMAT, **asdict(self)}
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> ModelCard:
+        """Rebuild a card; unknown fields of a newer version are an error that says so."""
+        values = dict(values)
+        if values.pop("format", None) != FORMAT:
+            raise ValueError("its card has another format; it was written by a different version of napari-dtn")
+        network = dict(values["network"])
+        network["transformer_levels"] = tuple(network["transformer_levels"])
+        values["network"] = NetworkSettings(**network)
+        values["class_names"] = tuple(values["class_names"])
+        values["voxel_size"] = tuple(values["voxel_size"]) if values["voxel_size"] else None
+        return ModelCard(**values)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network ready for use: in evaluation mode, float32, on its device."""
+
+    network: DenseTransformerNetwork
+    card: ModelCard
+    sha256: str
+    device: torch.device
+
+
+def bundled_models() -> dict[str, Path]:
+    """Return the models that come with the package, by name; the default is the first."""
+    folder = Path(str(files("napari_dtn").joinpath("weights")))
+    found = {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+    return found
+
+
+def find_model(name_or_path: str | Path) -> Path:
+    """Return the file of a bundled model's name, or of a path.
+
+    Raises
+    ------
+    FileNotFoundError
+        Neither a bundled name nor an existing file.
+    """
+    bundled = bundled_models()
+    if str(name_or_path) in bundled:
+        return bundled[str(name_or_path)]
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    raise FileNotFoundError(
+        f"No model {str(name_or_path)!r}: give a .safetensors file, or one of {', '.join(bundled) or 'none bundled'}."
+    )
+
+
+def load_card(name_or_path: str | Path) -> ModelCard:
+    """Read the card of a model without its weights.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As :func:`load_model`.
+    """
+    path = find_model(name_or_path)
+    metadata = _read_header(path).get("__metadata__") or {}
+    if KEY not in metadata:
+        raise ValueError(f"{path} is no napari-dtn model: it is a safetensors file of another program.")
+    try:
+        return ModelCard.from_json(json.loads(metadata[KEY]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} cannot be used: {error}.") from error
+
+
+def load_model(name_or_path: str | Path = "dtn-snemi3d", device: Device = "auto") -> Model:
+    """Load a model by its bundled name or from a file; nothing is ever unpickled.
+
+    Parameters
+    ----------
+    name_or_path
+        ``dtn-snemi3d``, ``unet-snemi3d``, or the path of a ``.safetensors`` file.
+    device
+        Where to put it; ``auto`` takes a GPU where there is one.
+
+    Raises
+    ------
+    FileNotFoundError
+        No such model.
+    ValueError
+        The file is damaged, of another program, or does not fit its own card.
+    """
+    path = find_model(name_or_path)
+    card = load_card(path)
+    where = resolve_device(device)
+    # MPS has no kernel for the native sampler's gradient; the dense one is made of plain products.
+    network = build_network(card.network, sampler="dense" if where.type == "mps" else None)
+    _fill(network, read_tensors(path), path)
+    network.eval().requires_grad_(False).to(where, memory_format=torch.channels_last)
+    return Model(network, card, hashlib.sha256(path.read_bytes()).hexdigest(), where)
+
+
+def _fill(network: DenseTransformerNetwork, tensors: Mapping[str, Tensor], path: Path) -> None:
+    try:
+        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    except RuntimeError as error:
+        first = str(error).strip().splitlines()[-1].strip()
+        raise ValueError(f"{path}: its weights do not fit the network on its card ({first}).") from error
+
+
+def save_model(path: str | Path, state: Mapping[str, Tensor], card: ModelCard, half: bool = True) -> None:
+    """Write a model; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    path
+        Where to; ends in ``.safetensors``.
+    state
+        The network's ``state_dict``.
+    card
+        Its card.
+    half
+        Store the weights as float16, half the size.
+    """
+    kind = torch.float16 if half else torch.float32
+    floats = {n: t.detach().cpu().to(kind).contiguous() for n, t in state.items() if t.is_floating_point()}
+    write_tensors(path, floats, {KEY: json.dumps(card.to_json())})
+
+
+def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file that survives a crash: a temporary file, then an atomic rename."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    with temporary.open("wb") as file:
+        file.write(save(dict(tensors), dict(metadata)))
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """Read all tensors of a safetensors file.
+
+    Raises
+    ------
+    ValueError
+        The file is no safetensors file, or is cut short.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or incomplete; copy or download it again ({error}).") from error
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    """The JSON header: its length as 8 little-endian bytes, then the text."""
+    with path.open("rb") as file:
+        try:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > path.stat().st_size:
+                raise ValueError("its header is longer than the file")
+            header: dict[str, Any] = json.loads(file.read(length))
+        except (struct.error, ValueError) as error:
+            raise ValueError(f"{path} is not a safetensors file, or is cut short.") from error
+    return header

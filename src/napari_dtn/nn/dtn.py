@@ -1,0 +1,93 @@
+"""The network: a U-Net, with dense transformer pairs at chosen levels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from napari_dtn.nn.blocks import DoubleConv, UpBlock, halve
+from napari_dtn.nn.transformer import TransformerDecoder, TransformerEncoder
+from napari_dtn.settings import NetworkSettings, Sampler
+
+
+class DenseTransformerNetwork(nn.Module):
+    """A U-Net whose maps, from chosen levels down, live in a learned warp of the image.
+
+    On the way down the pair's encoder follows the convolutions of its level; on the way up its decoder
+    follows them again and restores the pixel correspondence. Everything between the two, the level's own
+    skip connection included, sees the warped map. Without transformer levels this is the plain U-Net.
+
+    Source: Dense Transformer Networks, arXiv 1705.08881, Figs. 1 and 2.
+    """
+
+    def __init__(self, settings: NetworkSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        channels = [settings.base_channels * 2**level for level in range(settings.levels)]
+        before = [settings.in_channels, *channels]
+        self.down = nn.ModuleList(DoubleConv(a, b) for a, b in zip(before, channels, strict=False))
+        self.up = nn.ModuleList(UpBlock(b, a) for a, b in zip(channels, channels[1:], strict=False))
+        self.head = nn.Conv2d(channels[0], settings.n_classes, 1)
+        self.encoders = nn.ModuleDict(
+            {str(n): TransformerEncoder(channels[n - 1], settings.fiducials, settings.sampler) for n in self.pairs}
+        )
+        self.decoders = nn.ModuleDict({str(n): TransformerDecoder(settings.sampler) for n in self.pairs})
+
+    @property
+    def pairs(self) -> tuple[int, ...]:
+        """Levels with a transformer pair, counted from 1."""
+        return tuple(sorted(set(self.settings.transformer_levels)))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Normalised image ``(N, in_channels, H, W)`` -> logits ``(N, n_classes, H, W)``; any H and W."""
+        return self.forward_with_warp(image)[0]
+
+    def forward_with_warp(self, image: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
+        """Return the logits and the grid ``(N, h, w, 2)`` of every transformer level."""
+        skips, grids = self._contract(image)
+        features = skips.pop()
+        for level in range(len(skips), 0, -1):
+            features = self.up[level - 1](features, skips[level - 1])
+            if level in grids:
+                features = self.decoders[str(level)](features, grids[level])
+        logits: Tensor = self.head(features)
+        return logits, grids
+
+    def warp(self, image: Tensor) -> dict[int, Tensor]:
+        """Return the grids alone: the way down, as far as the deepest pair."""
+        return self._contract(image, deepest=max(self.pairs, default=0))[1]
+
+    def _contract(self, image: Tensor, deepest: int | None = None) -> tuple[list[Tensor], dict[int, Tensor]]:
+        skips: list[Tensor] = []
+        grids: dict[int, Tensor] = {}
+        features = image
+        for level, convolve in enumerate(self.down[:deepest], start=1):
+            features = convolve(features if level == 1 else halve(features))
+            if level in self.pairs:
+                features, grids[level] = self.encoders[str(level)](features)
+            skips.append(features)
+        return skips, grids
+
+
+def build_network(settings: NetworkSettings, sampler: Sampler | None = None) -> DenseTransformerNetwork:
+    """Build the network of these settings with fresh weights.
+
+    Parameters
+    ----------
+    settings
+        Shape of the network.
+    sampler
+        Overrides the sampler of the settings, which does not change the weights.
+    """
+    network = DenseTransformerNetwork(settings)
+    if sampler is not None:
+        for module in network.modules():
+            if isinstance(module, TransformerEncoder | TransformerDecoder):
+                module.sampler = sampler
+    return network
+
+
+def probability(logits: Tensor) -> Tensor:
+    """Logits ``(N, C, H, W)`` -> probabilities: a sigmoid for one class, a softmax for several."""
+    logits = logits.float()
+    return torch.sigmoid(logits) if logits.shape[1] == 1 else torch.softmax(logits, dim=1)

@@ -1,0 +1,251 @@
+"""Every knob of the product, declared once.
+
+Each class is a frozen dataclass. The same declaration gives the Python API, the panel's form (the
+``Annotated`` metadata are magicgui options), the command line, the checks in ``__post_init__`` and the
+provenance stored beside every result (``dataclasses.asdict``).
+"""
+
+# No ``from __future__ import annotations`` here: magicgui reads the real ``Annotated`` objects.
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Backend = Literal["auto", "eager", "compile"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Sampler = Literal["native", "dense"]
+VoxelSize = tuple[float, float, float]
+
+
+def check_fields(settings: Any) -> None:
+    """Check every field of a settings dataclass against its declared limits and choices.
+
+    Raises
+    ------
+    ValueError
+        Names the setting, its value and what is allowed.
+    """
+    hints = get_type_hints(type(settings), include_extras=True)
+    for item in fields(settings):
+        _check(item.name, getattr(settings, item.name), hints[item.name])
+
+
+def _check(name: str, value: Any, hint: Any) -> None:
+    limits: dict[str, Any] = {}
+    if get_origin(hint) is Annotated:
+        hint, limits = get_args(hint)[0], get_args(hint)[1]
+    if get_origin(hint) is Literal and value not in get_args(hint):
+        raise ValueError(f"{name} is {value!r}; choose one of {', '.join(map(str, get_args(hint)))}.")
+    if "min" in limits and value < limits["min"]:
+        raise ValueError(f"{name} is {value}; it must be at least {limits['min']}.")
+    if "max" in limits and value > limits["max"]:
+        raise ValueError(f"{name} is {value}; it must be at most {limits['max']}.")
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """Shape of the network.
+
+    Parameters
+    ----------
+    base_channels
+        Channels of the first level; every further level doubles them.
+    levels
+        Levels of the U-Net, counted as in the paper from 1; level n has stride 2 ** (n - 1).
+    in_channels
+        Channels of the input image.
+    n_classes
+        1 for a boundary probability (sigmoid), otherwise the number of classes (softmax).
+    transformer_levels
+        Levels that carry a dense transformer encoder and decoder layer; empty for a plain U-Net.
+    fiducials
+        Fiducial points along each side of the lattice; 4 gives the paper's 16 points.
+    sampler
+        How maps are sampled and restored: ``native`` (bilinear gather and scatter kernels) or
+        ``dense`` (one matrix product, deterministic, exportable).
+    """
+
+    base_channels: Annotated[int, {"min": 1, "max": 256}] = 16
+    levels: Annotated[int, {"min": 2, "max": 8}] = 5
+    in_channels: Annotated[int, {"min": 1}] = 1
+    n_classes: Annotated[int, {"min": 1}] = 1
+    transformer_levels: tuple[int, ...] = (4,)
+    fiducials: Annotated[int, {"min": 2, "max": 32}] = 4
+    sampler: Sampler = "native"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        for level in self.transformer_levels:
+            if not 1 <= level < self.levels:
+                raise ValueError(
+                    f"transformer_levels has {level}; a pair needs a level between 1 and {self.levels - 1}."
+                )
+
+    @property
+    def arch(self) -> str:
+        """``dtn`` where any level has a transformer pair, otherwise ``unet``."""
+        return "dtn" if self.transformer_levels else "unet"
+
+
+@dataclass(frozen=True)
+class AugmentSettings:
+    """Random changes of a training patch; each is applied with its own probability.
+
+    Parameters
+    ----------
+    flips
+        Flip and rotate by multiples of 90 degrees.
+    contrast
+        Largest relative change of the contrast.
+    brightness
+        Largest shift of the brightness, in standard deviations of the volume.
+    noise
+        Largest standard deviation of added Gaussian noise, in the same unit.
+    elastic
+        Largest displacement of a smooth elastic deformation, in pixels; 0 for none.
+    defects
+        Probability of a section defect: a faded, blurred or partly lost region.
+    """
+
+    flips: bool = True
+    contrast: Annotated[float, {"min": 0.0, "max": 0.9}] = 0.25
+    brightness: Annotated[float, {"min": 0.0}] = 0.3
+    noise: Annotated[float, {"min": 0.0}] = 0.15
+    elastic: Annotated[float, {"min": 0.0}] = 0.0
+    defects: Annotated[float, {"min": 0.0, "max": 1.0}] = 0.03
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a model is trained.
+
+    Parameters
+    ----------
+    iterations
+        Optimiser steps.
+    batch_size
+        Patches a step.
+    patch_size
+        Side of a square training patch, in pixels; predictions use tiles of the same size.
+    learning_rate
+        Largest learning rate of the U-Net's parameters; it warms up, then falls along a half cosine.
+    localisation_rate
+        Factor on the learning rate for the localisation networks.
+    warmup
+        Steps of linear warm-up.
+    weight_decay
+        Decoupled weight decay of the convolutions.
+    average
+        Decay of the moving average of the weights, which is what is saved; 0 saves the last weights.
+    precision
+        ``bfloat16`` (autocast), ``float32``, or ``auto`` for the faster one on this machine.
+    device
+        Where to train.
+    seed
+        Seed of the initial weights and of the patches.
+    validate_every
+        Steps between two validations.
+    checkpoint_seconds
+        Seconds between two resumable checkpoints.
+    """
+
+    iterations: Annotated[int, {"min": 1, "max": 10_000_000}] = 10_000
+    batch_size: Annotated[int, {"min": 1, "max": 1024}] = 4
+    patch_size: Annotated[int, {"min": 16, "max": 4096}] = 224
+    learning_rate: Annotated[float, {"min": 1e-7, "max": 1.0}] = 2e-3
+    localisation_rate: Annotated[float, {"min": 0.0, "max": 100.0}] = 0.2
+    warmup: Annotated[int, {"min": 0}] = 200
+    weight_decay: Annotated[float, {"min": 0.0, "max": 1.0}] = 1e-2
+    average: Annotated[float, {"min": 0.0, "max": 0.99999}] = 0.998
+    precision: Precision = "auto"
+    device: Device = "auto"
+    seed: Annotated[int, {"min": 0}] = 0
+    validate_every: Annotated[int, {"min": 1}] = 500
+    checkpoint_seconds: Annotated[float, {"min": 0.0}] = 45.0
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """How a model is run over a volume.
+
+    Parameters
+    ----------
+    device
+        Where the network runs; ``auto`` takes a GPU where there is one.
+    backend
+        What runs it; ``auto`` is eager PyTorch.
+    precision
+        ``bfloat16`` (autocast), ``float32``, or ``auto`` for the faster one on this machine.
+    overlap
+        Pixels that neighbouring tiles share along each axis.
+    batch_size
+        Tiles that go through the network together.
+    threads
+        Processor threads of the network; 0 leaves PyTorch's own choice.
+    """
+
+    device: Device = "auto"
+    backend: Backend = "auto"
+    precision: Precision = "auto"
+    overlap: Annotated[int, {"min": 0, "max": 4096}] = 64
+    batch_size: Annotated[int, {"min": 1, "max": 256}] = 4
+    threads: Annotated[int, {"min": 0, "max": 1024}] = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class Roi:
+    """A box in voxels of the volume: half-open ranges, ``None`` for an open end, as in ``a:b``."""
+
+    z: tuple[int | None, int | None] = (None, None)
+    y: tuple[int | None, int | None] = (None, None)
+    x: tuple[int | None, int | None] = (None, None)
+
+    def within(self, shape: tuple[int, int, int]) -> tuple[slice, slice, slice]:
+        """Return the box as slices of a volume of this ``(Z, Y, X)`` shape.
+
+        Raises
+        ------
+        ValueError
+            A range is empty or leaves the volume.
+        """
+        z, y, x = (
+            _range(axis, ends, size) for axis, ends, size in zip("zyx", (self.z, self.y, self.x), shape, strict=True)
+        )
+        return z, y, x
+
+
+def _range(axis: str, ends: tuple[int | None, int | None], size: int) -> slice:
+    start = 0 if ends[0] is None else ends[0]
+    stop = size if ends[1] is None else ends[1]
+    if not 0 <= start < stop <= size:
+        raise ValueError(f"{axis} range {start}:{stop} does not fit: the volume has {axis} 0:{size}.")
+    return slice(start, stop)
+
+
+def parse_range(text: str) -> tuple[int | None, int | None]:
+    """Read ``a:b``, ``a:``, ``:b`` or one index ``a`` (its slice alone) into a half-open range.
+
+    Raises
+    ------
+    ValueError
+        The text is none of these.
+    """
+    ends = text.split(":")
+    try:
+        numbers = [int(end) if end.strip() else None for end in ends]
+    except ValueError:
+        numbers = []
+    if len(numbers) == 1 and numbers[0] is not None:
+        return numbers[0], numbers[0] + 1
+    if len(numbers) == 2:
+        return numbers[0], numbers[1]
+    raise ValueError(f"{text!r} is not a range; write it as start:stop, for example 80:100.")

@@ -103,7 +103,9 @@ class PatchSampler:
             return self.slices
         found = [z for z in self.slices if np.asarray(self.volume.labels[z]).any()]
         if not found:
-            raise ValueError("Nothing is annotated in the training slices: paint some boundary and some inside first.")
+            raise ValueError(
+                "Nothing is annotated in the training slices: paint some boundary and some inside first."
+            )
         return found
 
     def patch(self, number: int) -> tuple[Float, Annotation]:
@@ -115,7 +117,9 @@ class PatchSampler:
     def batch(self, numbers: Sequence[int]) -> tuple[Float, Annotation]:
         """Return patches as ``(N, 1, size, size)`` and ``(N, size, size)``."""
         pairs = [self.patch(number) for number in numbers]
-        return np.stack([image[None] for image, _ in pairs]), np.stack([annotation for _, annotation in pairs])
+        return np.stack([image[None] for image, _ in pairs]), np.stack(
+            [annotation for _, annotation in pairs]
+        )
 
     def _draw(self, random: np.random.Generator) -> tuple[Float, Annotation]:
         """A random window that holds annotated pixels."""
@@ -141,7 +145,9 @@ class PatchSampler:
     def _filled(self, window: NDArray[Any], value: float) -> NDArray[Any]:
         """Pad the window of an image smaller than a patch; the padding is never annotated."""
         missing = [(0, self.size - side) for side in window.shape]
-        return np.pad(window, missing, constant_values=value) if any(after for _, after in missing) else window
+        return (
+            np.pad(window, missing, constant_values=value) if any(after for _, after in missing) else window
+        )
 
 
 def _window(random: np.random.Generator, length: int, size: int) -> slice:
@@ -201,7 +207,9 @@ def _deform(
 
 def _rescale(image: Float, settings: AugmentSettings, random: np.random.Generator) -> Float:
     gain = 1 + random.uniform(-settings.contrast, settings.contrast)
-    changed: Float = image * np.float32(gain) + np.float32(random.uniform(-settings.brightness, settings.brightness))
+    changed: Float = image * np.float32(gain) + np.float32(
+        random.uniform(-settings.brightness, settings.brightness)
+    )
     return changed
 
 

@@ -130,11 +130,15 @@ class TrainSettings:
     patch_size
         Side of a square training patch, in pixels; predictions use tiles of the same size.
     learning_rate
-        Largest learning rate of the U-Net's parameters; it warms up, then falls along a half cosine.
+        Learning rate of the U-Net's parameters after the warm-up and until the cool-down.
     localisation_rate
         Factor on the learning rate for the localisation networks.
     warmup
         Steps of linear warm-up.
+    cooldown
+        Share of the iterations, at the end, over which the learning rate falls linearly to zero. Until it
+        begins nothing depends on the number of iterations, so an interrupted training may be resumed with
+        more or fewer of them.
     weight_decay
         Decoupled weight decay of the convolutions.
     average
@@ -157,6 +161,7 @@ class TrainSettings:
     learning_rate: Annotated[float, {"min": 1e-7, "max": 1.0}] = 2e-3
     localisation_rate: Annotated[float, {"min": 0.0, "max": 100.0}] = 0.2
     warmup: Annotated[int, {"min": 0}] = 200
+    cooldown: Annotated[float, {"min": 0.0, "max": 1.0}] = 0.25
     weight_decay: Annotated[float, {"min": 0.0, "max": 1.0}] = 1e-2
     average: Annotated[float, {"min": 0.0, "max": 0.99999}] = 0.998
     precision: Precision = "auto"
@@ -168,6 +173,11 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @property
+    def cooldown_start(self) -> int:
+        """The first step with a falling learning rate."""
+        return self.iterations - round(self.iterations * self.cooldown)
 
 
 @dataclass(frozen=True)
@@ -218,7 +228,8 @@ class Roi:
             A range is empty or leaves the volume.
         """
         z, y, x = (
-            _range(axis, ends, size) for axis, ends, size in zip("zyx", (self.z, self.y, self.x), shape, strict=True)
+            _range(axis, ends, size)
+            for axis, ends, size in zip("zyx", (self.z, self.y, self.x), shape, strict=True)
         )
         return z, y, x
 

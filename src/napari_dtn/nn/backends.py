@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -73,7 +74,9 @@ def resolve_device(device: Device) -> torch.device:
     if device == "auto":
         return torch.device(present[0])
     if device not in present:
-        raise ValueError(f"device is {device!r}, which this machine does not offer; it has {', '.join(present)}.")
+        raise ValueError(
+            f"device is {device!r}, which this machine does not offer; it has {', '.join(present)}."
+        )
     return torch.device(device)
 
 
@@ -93,9 +96,17 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
 
 def _computes_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return _cuda_computes_bfloat16(device)
     if device.type == "cpu":
         # AMX implies AVX512-BF16; without either, bfloat16 is emulated and slower than float32.
         probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
         return bool(probe and probe())
     return False
+
+
+def _cuda_computes_bfloat16(device: torch.device) -> bool:
+    probe = torch.cuda.is_bf16_supported
+    if "including_emulation" in inspect.signature(probe).parameters:
+        return bool(probe(including_emulation=False))
+    # Older PyTorch counts emulation and cannot be told not to: Ampere is the first that computes in it.
+    return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)

@@ -7,9 +7,10 @@ import json
 import os
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -65,16 +66,31 @@ class ModelCard:
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> ModelCard:
-        """Rebuild a card; unknown fields of a newer version are an error that says so."""
+        """Rebuild a card; fields that this version does not know, or needs, are an error that says so."""
         values = dict(values)
         if values.pop("format", None) != FORMAT:
-            raise ValueError("its card has another format; it was written by a different version of napari-dtn")
-        network = dict(values["network"])
-        network["transformer_levels"] = tuple(network["transformer_levels"])
-        values["network"] = NetworkSettings(**network)
-        values["class_names"] = tuple(values["class_names"])
-        values["voxel_size"] = tuple(values["voxel_size"]) if values["voxel_size"] else None
-        return ModelCard(**values)
+            raise ValueError(
+                "its card has another format; it was written by a different version of napari-dtn"
+            )
+        _check_names("card", values, ModelCard)
+        _check_names("network", values["network"], NetworkSettings)
+        values = {name: _tuples(value) for name, value in values.items()}
+        network = {name: _tuples(value) for name, value in values["network"].items()}
+        return ModelCard(**{**values, "network": NetworkSettings(**network)})
+
+
+def _tuples(value: Any) -> Any:
+    """JSON knows no tuples; the fields of a card are never lists."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _check_names(part: str, values: Mapping[str, Any], kind: type[Any]) -> None:
+    known = {item.name for item in fields(kind)}
+    needed = {item.name for item in fields(kind) if item.default is MISSING is item.default_factory}
+    for names, fault in ((values.keys() - known, "has unknown"), (needed - values.keys(), "lacks")):
+        if names:
+            listed = ", ".join(sorted(names))
+            raise ValueError(f"its {part} {fault} {listed}; a different version of napari-dtn wrote it")
 
 
 @dataclass(frozen=True)
@@ -90,8 +106,7 @@ class Model:
 def bundled_models() -> dict[str, Path]:
     """Return the models that come with the package, by name; the default is the first."""
     folder = Path(str(files("napari_dtn").joinpath("weights")))
-    found = {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
-    return found
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
 
 
 def find_model(name_or_path: str | Path) -> Path:
@@ -109,7 +124,7 @@ def find_model(name_or_path: str | Path) -> Path:
     if path.is_file():
         return path
     raise FileNotFoundError(
-        f"No model {str(name_or_path)!r}: give a .safetensors file, or one of {', '.join(bundled) or 'none bundled'}."
+        f"No model {str(name_or_path)!r}: give a .safetensors file or one of {', '.join(bundled) or 'none'}."
     )
 
 
@@ -122,13 +137,29 @@ def load_card(name_or_path: str | Path) -> ModelCard:
         As :func:`load_model`.
     """
     path = find_model(name_or_path)
-    metadata = _read_header(path).get("__metadata__") or {}
-    if KEY not in metadata:
-        raise ValueError(f"{path} is no napari-dtn model: it is a safetensors file of another program.")
+    values = load_json(path, KEY)
     try:
-        return ModelCard.from_json(json.loads(metadata[KEY]))
-    except (ValueError, KeyError, TypeError) as error:
+        return ModelCard.from_json(values)
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{path} cannot be used: {error}.") from error
+
+
+def load_json(path: Path, key: str) -> dict[str, Any]:
+    """Read an entry of a safetensors file's metadata.
+
+    Raises
+    ------
+    ValueError
+        The file is no safetensors file, is cut short, or has no such entry.
+    """
+    metadata = _read_header(path).get("__metadata__") or {}
+    if key not in metadata:
+        raise ValueError(f"{path} was not written by napari-dtn for this purpose: it has no entry {key!r}.")
+    try:
+        values: dict[str, Any] = json.loads(metadata[key])
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: its entry {key!r} is no JSON.") from error
+    return values
 
 
 def load_model(name_or_path: str | Path = "dtn-snemi3d", device: Device = "auto") -> Model:
@@ -154,7 +185,8 @@ def load_model(name_or_path: str | Path = "dtn-snemi3d", device: Device = "auto"
     # MPS has no kernel for the native sampler's gradient; the dense one is made of plain products.
     network = build_network(card.network, sampler="dense" if where.type == "mps" else None)
     _fill(network, read_tensors(path), path)
-    network.eval().requires_grad_(False).to(where, memory_format=torch.channels_last)
+    network.eval().requires_grad_(False)
+    network.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Model(network, card, hashlib.sha256(path.read_bytes()).hexdigest(), where)
 
 
@@ -162,7 +194,7 @@ def _fill(network: DenseTransformerNetwork, tensors: Mapping[str, Tensor], path:
     try:
         network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     except RuntimeError as error:
-        first = str(error).strip().splitlines()[-1].strip()
+        first = shorten(str(error).splitlines()[1], 200)
         raise ValueError(f"{path}: its weights do not fit the network on its card ({first}).") from error
 
 
@@ -180,9 +212,15 @@ def save_model(path: str | Path, state: Mapping[str, Tensor], card: ModelCard, h
     half
         Store the weights as float16, half the size.
     """
-    kind = torch.float16 if half else torch.float32
-    floats = {n: t.detach().cpu().to(kind).contiguous() for n, t in state.items() if t.is_floating_point()}
-    write_tensors(path, floats, {KEY: json.dumps(card.to_json())})
+    floats = {name: t.detach().cpu().float() for name, t in state.items() if t.is_floating_point()}
+    stored = {name: _narrow(t) for name, t in floats.items()} if half else floats
+    write_tensors(path, stored, {KEY: json.dumps(card.to_json())})
+
+
+def _narrow(tensor: Tensor) -> Tensor:
+    """Return float16, or the tensor itself where a value, such as a large variance, would become infinite."""
+    half = tensor.half()
+    return half if bool(torch.isfinite(half).all()) else tensor
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -191,7 +229,7 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Map
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
     with temporary.open("wb") as file:
-        file.write(save(dict(tensors), dict(metadata)))
+        file.write(save({name: tensor.contiguous() for name, tensor in tensors.items()}, dict(metadata)))
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
@@ -219,7 +257,9 @@ def _read_header(path: Path) -> dict[str, Any]:
             (length,) = struct.unpack("<Q", file.read(8))
             if length > path.stat().st_size:
                 raise ValueError("its header is longer than the file")
-            header: dict[str, Any] = json.loads(file.read(length))
+            header = json.loads(file.read(length))
+            if not isinstance(header, dict):
+                raise ValueError("its header is no JSON object")
         except (struct.error, ValueError) as error:
             raise ValueError(f"{path} is not a safetensors file, or is cut short.") from error
     return header

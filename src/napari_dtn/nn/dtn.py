@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -26,10 +28,13 @@ class DenseTransformerNetwork(nn.Module):
         channels = [settings.base_channels * 2**level for level in range(settings.levels)]
         before = [settings.in_channels, *channels]
         self.down = nn.ModuleList(DoubleConv(a, b) for a, b in zip(before, channels, strict=False))
-        self.up = nn.ModuleList(UpBlock(b, a) for a, b in zip(channels, channels[1:], strict=False))
+        self.up = nn.ModuleList(UpBlock(b, a) for a, b in pairwise(channels))
         self.head = nn.Conv2d(channels[0], settings.n_classes, 1)
         self.encoders = nn.ModuleDict(
-            {str(n): TransformerEncoder(channels[n - 1], settings.fiducials, settings.sampler) for n in self.pairs}
+            {
+                str(n): TransformerEncoder(channels[n - 1], settings.fiducials, settings.sampler)
+                for n in self.pairs
+            }
         )
         self.decoders = nn.ModuleDict({str(n): TransformerDecoder(settings.sampler) for n in self.pairs})
 

@@ -6,10 +6,12 @@ around T(p), with the same weights,
 
 .. math::
 
-    N(m) = \sum_p w(T(p), m) \, V(p), \qquad S(m) = \sum_p w(T(p), m), \qquad w(t, m) = h(t_x - m_x) h(t_y - m_y),
+    N(m) = \sum_p w(T(p), m) \, V(p), \qquad S(m) = \sum_p w(T(p), m), \qquad
+    w(t, m) = h(t_x - m_x) \, h(t_y - m_y),
 
 with the hat :math:`h(d) = \max(0, 1 - |d|)`, and takes the weighted mean N / S. As
-:math:`\langle \mathrm{sample}(U), V \rangle = \langle U, \mathrm{splat}(V) \rangle`, one is the other's gradient.
+:math:`\langle \mathrm{sample}(U), V \rangle = \langle U, \mathrm{splat}(V) \rangle`, one is the other's
+gradient.
 
 Where S is small no sample came near, and the neighbours fill in (Eqs. 8-10): see :func:`restore`.
 """
@@ -53,11 +55,13 @@ def sample(values: Tensor, grid: Tensor, sampler: Sampler = "native") -> Tensor:
             return F.grid_sample(values, grid, mode="bilinear", padding_mode="zeros", align_corners=_ALIGN)
         size = (int(values.shape[2]), int(values.shape[3]))
         weights = _hat_weights(grid, size)
-        out = torch.einsum("npm,ncm->ncp", weights, values.flatten(2))
-        return out.unflatten(2, (grid.shape[1], grid.shape[2]))
+        out: Tensor = torch.einsum("npm,ncm->ncp", weights, values.flatten(2))
+        return out.view(*out.shape[:2], *grid.shape[1:3])
 
 
-def splat(values: Tensor, grid: Tensor, size: tuple[int, int] | None = None, sampler: Sampler = "native") -> Tensor:
+def splat(
+    values: Tensor, grid: Tensor, size: tuple[int, int] | None = None, sampler: Sampler = "native"
+) -> Tensor:
     """Hand every value to the four pixels around its grid point: the adjoint of :func:`sample`.
 
     Parameters
@@ -80,10 +84,11 @@ def splat(values: Tensor, grid: Tensor, size: tuple[int, int] | None = None, sam
     with torch.autocast(values.device.type, enabled=False):
         values, grid = _full_precision(values), _full_precision(grid)
         if sampler == "native":
-            out: Tensor = _Splat.apply(values.contiguous(), grid, size)
-            return out
+            scattered: Tensor = _Splat.apply(values.contiguous(), grid, size)  # type: ignore[no-untyped-call]
+            return scattered
         weights = _hat_weights(grid, size)
-        return torch.einsum("npm,ncp->ncm", weights, values.flatten(2)).unflatten(2, size)
+        out: Tensor = torch.einsum("npm,ncp->ncm", weights, values.flatten(2))
+        return out.view(*out.shape[:2], *size)
 
 
 def _full_precision(tensor: Tensor) -> Tensor:
@@ -131,7 +136,10 @@ def _hat_weights(grid: Tensor, size: tuple[int, int]) -> Tensor:
 def _hat(coordinate: Tensor, size: int) -> Tensor:
     pixel = (coordinate + 1) * (0.5 * (size - 1))
     index = torch.arange(size, device=coordinate.device, dtype=coordinate.dtype)
-    return (1 - (pixel[..., None] - index).abs()).clamp(min=0)
+    height = 1 - (pixel[..., None] - index).abs()
+    # Unlike clamp, maximum halves the gradient at its kink, so that a point that lies exactly on a pixel, as
+    # at the identity, gets the central difference of its neighbours and not twice that.
+    return torch.maximum(height, torch.zeros_like(height))
 
 
 def restore(values: Tensor, grid: Tensor, sampler: Sampler = "native", hole: float = HOLE) -> Tensor:
@@ -181,6 +189,6 @@ def _halve(tensor: Tensor) -> Tensor:
 
 
 def _soft_inverse(weight: Tensor, hole: float) -> Tensor:
-    """1 / S above the threshold; below it the cubic's s(S / hole) / S, which is 0 at 0 and meets 1 / S in C1."""
+    """1 / S above the threshold; below it s(S / hole) / S, which is 0 at 0 and meets 1 / S in C1."""
     below = weight * (3 - 2 * weight / hole) / hole**2
     return torch.where(weight < hole, below, 1 / weight.clamp(min=hole))

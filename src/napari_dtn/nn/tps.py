@@ -15,8 +15,8 @@ whose K + 3 coefficients solve a linear system with the *constant* matrix
     \Delta = \begin{pmatrix} \Phi & 1 & F' \\ 1^T & 0 & 0 \\ F'^T & 0 & 0 \end{pmatrix},
     \qquad \Phi_{jk} = \phi(\lVert F'_j - F'_k \rVert).
 
-With :math:`Q` the rows :math:`(\phi(\lVert q - F'_1 \rVert), \dots, 1, x, y)` of all pixels, the whole grid is
-one product with a constant matrix: :math:`B F`, :math:`B = (Q \Delta^{-1})_{:, :K}`.
+With :math:`Q` the rows :math:`(\phi(\lVert q - F'_1 \rVert), \dots, 1, x, y)` of all pixels, the whole grid
+is one product with a constant matrix: :math:`B F`, :math:`B = (Q \Delta^{-1})_{:, :K}`.
 
 Coordinates are normalised, ``(x, y)`` in [-1, 1] with -1 and 1 at the centres of the border pixels
 (``align_corners=True``), here and everywhere in the product.
@@ -87,7 +87,8 @@ def spline_matrix(points: Tensor, side: int) -> Tensor:
     delta = torch.zeros(count + 3, count + 3, dtype=torch.float64)
     delta[:count] = _rows(rest, rest)
     delta[count:, :count] = delta[:count, count:].T
-    return torch.linalg.solve(delta.T, _rows(points, rest).T).T[:, :count]
+    solved: Tensor = torch.linalg.solve(delta.T, _rows(points, rest).T)
+    return solved.T[:, :count]
 
 
 @lru_cache(maxsize=64)
@@ -95,6 +96,12 @@ def _grid_matrix(height: int, width: int, side: int, device: torch.device) -> Te
     # torch.inference_mode would otherwise leave an inference tensor in the cache, useless for training.
     with torch.inference_mode(False), torch.no_grad():
         return spline_matrix(pixel_centres(height, width), side).float().to(device)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _constant_grid_matrix(height: int, width: int, side: int, device: torch.device) -> Tensor:
+    # A compiler would otherwise look through the cache and solve the system in every forward pass.
+    return _grid_matrix(height, width, side, device)
 
 
 def spline_grid(fiducials: Tensor, height: int, width: int) -> Tensor:
@@ -120,9 +127,20 @@ def spline_grid(fiducials: Tensor, height: int, width: int) -> Tensor:
         if fiducials.dtype == torch.float64:
             matrix = spline_matrix(pixel_centres(height, width), side).to(fiducials.device)
         else:
-            matrix = _grid_matrix(height, width, side, fiducials.device)
+            matrix = _constant_grid_matrix(height, width, side, fiducials.device)
             fiducials = fiducials.float()
         return (matrix @ fiducials).view(batch, height, width, 2)
+
+
+def fiducials_of(grid: Tensor, side: int) -> Tensor:
+    """Return the fiducial points ``(N, side * side, 2)`` that made a grid ``(N, H, W, 2)``.
+
+    The grid is linear in them, so least squares gives them back, on any map of at least
+    ``side x side`` pixels.
+    """
+    matrix = spline_matrix(pixel_centres(grid.shape[1], grid.shape[2]), side).to(grid.device)
+    inverse: Tensor = torch.linalg.pinv(matrix)
+    return inverse.to(grid.dtype) @ grid.flatten(1, 2)
 
 
 def fold_over(grid: Tensor) -> Tensor:
@@ -137,9 +155,10 @@ def fold_over(grid: Tensor) -> Tensor:
     -------
     Tensor
         ``(N,)``: share of pixel cells whose signed area, the finite-difference Jacobian determinant, is
-        negative.
+        negative; 0 for a map of one row or column, which has no cells.
     """
     dx = grid[:, :-1, 1:] - grid[:, :-1, :-1]
     dy = grid[:, 1:, :-1] - grid[:, :-1, :-1]
     determinant = dx[..., 0] * dy[..., 1] - dx[..., 1] * dy[..., 0]
-    return (determinant < 0).float().mean(dim=(1, 2))
+    cells = max(determinant[0].numel(), 1)
+    return (determinant < 0).float().sum(dim=(1, 2)) / cells

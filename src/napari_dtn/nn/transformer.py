@@ -58,10 +58,15 @@ class Localisation(nn.Module):
     def __init__(self, channels: int, fiducials: int) -> None:
         super().__init__()
         self.convolve = nn.Sequential(
-            nn.Conv2d(channels, _HIDDEN // 2, 3, padding=1, bias=False), nn.BatchNorm2d(_HIDDEN // 2), nn.ReLU()
+            nn.Conv2d(channels, _HIDDEN // 2, 3, padding=1, bias=False),
+            nn.BatchNorm2d(_HIDDEN // 2),
+            nn.ReLU(),
         )
         self.reduce = nn.Sequential(
-            nn.Linear(_HIDDEN // 2 * _POOLED**2, _HIDDEN), nn.LayerNorm(_HIDDEN), nn.ReLU(), RunningNorm(_HIDDEN)
+            nn.Linear(_HIDDEN // 2 * _POOLED**2, _HIDDEN),
+            nn.LayerNorm(_HIDDEN),
+            nn.ReLU(),
+            RunningNorm(_HIDDEN),
         )
         self.place = nn.Linear(_HIDDEN, 2 * fiducials**2, bias=False)
         nn.init.zeros_(self.place.weight)
@@ -72,8 +77,8 @@ class Localisation(nn.Module):
         """``(N, C, H, W)`` -> fiducial points ``(N, K, 2)``, ``(x, y)`` in (-1, 1), float32."""
         pooled = F.adaptive_avg_pool2d(self.convolve(features), _POOLED).flatten(1)
         with torch.autocast(features.device.type, enabled=False):
-            moved = self.place(self.reduce(pooled.float()))
-            return torch.tanh(self.rest + moved).unflatten(1, (-1, 2))
+            moved: Tensor = self.place(self.reduce(pooled.float()))
+            return torch.tanh(self.rest + moved).view(-1, self.rest.numel() // 2, 2)
 
 
 class TransformerEncoder(nn.Module):

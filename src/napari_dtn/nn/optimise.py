@@ -1,0 +1,118 @@
+"""How weights move: optimiser, schedule and moving average, with a state that can be stored and resumed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from napari_dtn.nn.dtn import DenseTransformerNetwork
+from napari_dtn.nn.losses import masked_cross_entropy
+from napari_dtn.settings import TrainSettings
+
+
+class Trainee:
+    """A network in training: its weights, their moving average and the optimiser's memory.
+
+    Everything that the next step depends on is in :meth:`tensors`, so a trainee filled with them goes on
+    exactly as the one that they came from.
+
+    Parameters
+    ----------
+    network
+        On its device; trained in place.
+    settings
+        How it is trained.
+    bfloat16
+        Compute forward and backward under bfloat16 autocast.
+    """
+
+    def __init__(self, network: DenseTransformerNetwork, settings: TrainSettings, bfloat16: bool) -> None:
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(network).eval().requires_grad_(False)
+        self.settings = settings
+        self.bfloat16 = bfloat16
+        self.optimiser = torch.optim.AdamW(_groups(network, settings), betas=(0.9, 0.99))
+
+    def step(self, iteration: int, image: Tensor, annotation: Tensor) -> Tensor:
+        """Make step ``iteration`` (from 0) on ``(N, C, H, W)`` and ``(N, H, W)``; return the loss."""
+        rate = learning_rate(iteration, self.settings)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group["factor"]
+        self.network.train()
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.bfloat16):
+            logits = self.network(image.contiguous(memory_format=torch.channels_last))
+        loss = masked_cross_entropy(logits, annotation)
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        self._follow(iteration)
+        return loss.detach()
+
+    @torch.no_grad()
+    def _follow(self, iteration: int) -> None:
+        """Let the average move towards the weights: fast at first, while they still move far."""
+        decay = min(self.settings.average, (1 + iteration) / (10 + iteration))
+        for kept, new in zip(_floats(self.average), _floats(self.network), strict=True):
+            kept.lerp_(new, 1 - decay)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the whole state as named tensors."""
+        memory = self.optimiser.state_dict()["state"]
+        return {
+            **{f"network.{name}": tensor for name, tensor in self.network.state_dict().items()},
+            **{f"average.{name}": tensor for name, tensor in self.average.state_dict().items()},
+            **{
+                f"optimiser.{n}.{key}": tensor for n, entry in memory.items() for key, tensor in entry.items()
+            },
+        }
+
+    def fill(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over the state that :meth:`tensors` gave."""
+        self.network.load_state_dict(_under("network.", tensors))
+        self.average.load_state_dict(_under("average.", tensors))
+        memory: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _under("optimiser.", tensors).items():
+            number, key = name.split(".")
+            layout = torch.channels_last if tensor.ndim == 4 else torch.preserve_format
+            memory.setdefault(int(number), {})[key] = tensor.clone(memory_format=layout)
+        state: dict[str, Any] = self.optimiser.state_dict()
+        self.optimiser.load_state_dict({**state, "state": memory})
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _floats(network: nn.Module) -> Iterator[Tensor]:
+    """Weights and running statistics."""
+    yield from network.parameters()
+    yield from (buffer for buffer in network.buffers() if buffer.is_floating_point())
+
+
+def _groups(network: DenseTransformerNetwork, settings: TrainSettings) -> list[dict[str, Any]]:
+    """Convolutions decay, norms and biases do not; localisation networks have a learning rate of their own."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        factor = settings.localisation_rate if "localise" in name else 1.0
+        decay = settings.weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((factor, decay), []).append(parameter)
+    return [
+        {"params": parameters, "factor": factor, "weight_decay": decay}
+        for (factor, decay), parameters in groups.items()
+    ]
+
+
+def learning_rate(iteration: int, settings: TrainSettings) -> float:
+    """Return the rate of step ``iteration`` (from 0): a linear warm-up, a plateau, a linear cool-down.
+
+    Source: the warm-up, stable, decay schedule (arXiv 2405.18392).
+    """
+    left = settings.iterations - iteration
+    cooling = left / max(settings.iterations - settings.cooldown_start, 1)
+    warming = (iteration + 1) / max(settings.warmup, 1)
+    return settings.learning_rate * min(cooling, warming, 1.0)

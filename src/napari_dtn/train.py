@@ -1,0 +1,500 @@
+"""Model x patches -> checkpoint: training as a generator of steps."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_dtn import __version__
+from napari_dtn.metrics import BOUNDARY_RULE, BoundaryHistogram, mean_iou
+from napari_dtn.nn.backends import make_runner, resolve_device, resolve_precision
+from napari_dtn.nn.checkpoint import Model, ModelCard, load_json, read_tensors, save_model, write_tensors
+from napari_dtn.nn.dtn import DenseTransformerNetwork, build_network
+from napari_dtn.nn.optimise import Trainee, learning_rate
+from napari_dtn.nn.tps import fiducials_of, fold_over, lattice
+from napari_dtn.patches import BOUNDARY, NOT_ANNOTATED, PatchSampler, TrainingVolume
+from napari_dtn.settings import NetworkSettings, TrainSettings, VoxelSize
+
+_VALIDATION_SLICES = 4
+_VALIDATION_BATCH = 8
+_PREFETCH = 2
+_RESUME_KEY = "napari_dtn_training"
+# Settings that may change when a training is resumed; iterations within limits, see _check_iterations.
+_FREE_SETTINGS = ("iterations", "device", "checkpoint_seconds")
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a model is trained and validated on.
+
+    Parameters
+    ----------
+    volume
+        Image and annotation.
+    train_z, val_z
+        Slices to train on, and slices that are only ever scored; they may not overlap.
+    name
+        What the data are called in the model card.
+    voxel_size
+        In nm, ``(Z, Y, X)``.
+    """
+
+    volume: TrainingVolume
+    train_z: range
+    val_z: range
+    name: str = "unnamed volume"
+    voxel_size: VoxelSize | None = None
+
+    def __post_init__(self) -> None:
+        depth = self.volume.image.shape[0]
+        for name, slices in (("train_z", self.train_z), ("val_z", self.val_z)):
+            if slices.start < 0 or slices.stop > depth:
+                raise ValueError(
+                    f"{name} {slices.start}:{slices.stop} leaves the volume, which has z 0:{depth}."
+                )
+        if not self.train_z:
+            raise ValueError(f"train_z {self.train_z.start}:{self.train_z.stop} holds no slice to train on.")
+        shared = set(self.train_z) & set(self.val_z)
+        if shared:
+            raise ValueError(
+                f"Slices {min(shared)} to {max(shared)} are in both train_z and val_z; "
+                "a score on slices that were trained on says nothing."
+            )
+
+    def describe(self) -> dict[str, Any]:
+        """Return what identifies the data, as plain JSON values."""
+        return {
+            "name": self.name,
+            "shape": [int(side) for side in self.volume.image.shape],
+            "labels_kind": self.volume.kind,
+            "train_z": [self.train_z.start, self.train_z.stop],
+            "val_z": [self.val_z.start, self.val_z.stop],
+            "intensity": asdict(self.volume.intensity),
+        }
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Scores of the averaged weights on the validation slices.
+
+    Parameters
+    ----------
+    iteration
+        Steps made before.
+    scores
+        ``roc_auc``, ``average_precision``, ``accuracy``, ``loss`` for a boundary; ``mean_iou`` for classes.
+    warp
+        For each transformer level: ``displacement`` (mean length by which fiducials moved),
+        ``deviation`` (their root mean square spread over the tiles; 0 is the same warp everywhere), both in
+        half widths of a tile, and ``fold_over`` (share of the map turned inside out).
+    """
+
+    iteration: int
+    scores: Mapping[str, float]
+    warp: Mapping[str, Mapping[str, float]]
+
+    @property
+    def score(self) -> float:
+        """The one figure to watch."""
+        return self.scores.get("roc_auc", self.scores.get("mean_iou", 0.0))
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """One optimiser step is done.
+
+    Parameters
+    ----------
+    iteration, iterations
+        Steps made, and to make.
+    loss
+        Of this step's batch.
+    learning_rate
+        Of this step.
+    elapsed
+        Seconds since this run began.
+    steps
+        Steps of this run; fewer than ``iteration`` after a resume.
+    validation
+        Where this step ended with one.
+    """
+
+    iteration: int
+    iterations: int
+    loss: float
+    learning_rate: float
+    elapsed: float
+    steps: int
+    validation: Validation | None = None
+
+    @property
+    def rate(self) -> float:
+        """Iterations per second."""
+        return self.steps / max(self.elapsed, 1e-9)
+
+    @property
+    def eta(self) -> float:
+        """Seconds left."""
+        return (self.iterations - self.iteration) / max(self.rate, 1e-9)
+
+
+def train(
+    data: TrainingData,
+    output: str | Path,
+    *,
+    network: NetworkSettings | None = None,
+    settings: TrainSettings | None = None,
+    start: Model | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Iterator[StepDone]:
+    """Train a model; iterate to make it happen, stop iterating to interrupt it.
+
+    A resumable checkpoint lies beside the output while training goes on; it is written every
+    ``settings.checkpoint_seconds``, and when the iteration stops for whatever reason. Resumed, the
+    training ends with the same weights as one that was never interrupted. The patches of step n depend on
+    the seed and n alone, and so does the learning rate.
+
+    Parameters
+    ----------
+    data
+        Image, annotation and split.
+    output
+        The model's ``.safetensors`` file, written at the end.
+    network
+        Shape of the network; that of ``start`` where given.
+    settings
+        How to train.
+    start
+        A model to start from instead of random weights.
+    resume
+        Continue from the checkpoint of an interrupted training, where there is one.
+    overwrite
+        Replace a model or checkpoint that is already there.
+
+    Yields
+    ------
+    StepDone
+        After every optimiser step.
+
+    Raises
+    ------
+    FileExistsError
+        There is a model or checkpoint already, and neither ``resume`` nor ``overwrite`` is set.
+    ValueError
+        The checkpoint belongs to a training with other settings.
+    """
+    settings = settings or TrainSettings()
+    run = _Run(
+        data, Path(output), start.card.network if start else network or NetworkSettings(), settings, start
+    )
+    run.claim(resume, overwrite)
+    return run.steps()
+
+
+@dataclass
+class _Run:
+    """The living state of one training."""
+
+    data: TrainingData
+    output: Path
+    shape: NetworkSettings
+    settings: TrainSettings
+    start: Model | None
+    iteration: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        device = resolve_device(self.settings.device)
+        self.device = device
+        precision = resolve_precision(self.settings.precision, device)
+        self.trainee = Trainee(self._fresh_network().to(device), self.settings, precision == "bfloat16")
+        self.checkpoint = self.output.with_suffix(".resume.safetensors")
+
+    def _fresh_network(self) -> DenseTransformerNetwork:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.settings.seed)
+            network = build_network(self.shape, sampler="dense" if self.device.type == "mps" else None)
+        if self.start is not None:
+            network.load_state_dict(self.start.network.state_dict())
+        return network
+
+    def claim(self, resume: bool, overwrite: bool) -> None:
+        """Take over a checkpoint, or make sure that nothing is lost by starting anew."""
+        if resume and self.checkpoint.exists():
+            self._restore()
+        elif not overwrite:
+            for path in (self.output, self.checkpoint):
+                if path.exists():
+                    hint = "resume" if path == self.checkpoint else "give another name"
+                    raise FileExistsError(f"{path} exists already: {hint}, or overwrite it.")
+
+    def steps(self) -> Iterator[StepDone]:
+        """Make all steps that are left."""
+        first, began, saved = self.iteration, time.monotonic(), time.monotonic()
+        with closing(_batches(self._sampler(), self.iteration, self.settings)) as batches:
+            try:
+                for image, annotation in batches:
+                    loss = float(self.trainee.step(self.iteration, *self._on_device(image, annotation)))
+                    _check_finite(loss, self.iteration)
+                    self.iteration += 1
+                    validation = self._validate_if_due()
+                    if time.monotonic() - saved > self.settings.checkpoint_seconds:
+                        self._save()
+                        saved = time.monotonic()
+                    yield self._event(loss, time.monotonic() - began, self.iteration - first, validation)
+                self._finish()
+            finally:
+                if self.iteration < self.settings.iterations and self.iteration > first:
+                    self._save()
+
+    def _event(self, loss: float, elapsed: float, steps: int, validation: Validation | None) -> StepDone:
+        rate = learning_rate(self.iteration - 1, self.settings)
+        return StepDone(self.iteration, self.settings.iterations, loss, rate, elapsed, steps, validation)
+
+    def _sampler(self) -> PatchSampler:
+        return PatchSampler(
+            self.data.volume,
+            self.data.train_z,
+            self.settings.patch_size,
+            self.settings.augment,
+            self.settings.seed,
+        )
+
+    def _on_device(self, *arrays: NDArray[Any]) -> list[torch.Tensor]:
+        return [torch.from_numpy(array).to(self.device, non_blocking=True) for array in arrays]
+
+    def _validate_if_due(self) -> Validation | None:
+        due = self.iteration % self.settings.validate_every == 0 or self.iteration == self.settings.iterations
+        if not due or not self.data.val_z:
+            return None
+        validation = validate(self.trainee.average, self.data, self.settings, self.device)
+        validation = replace(validation, iteration=self.iteration)
+        self.history.append(asdict(validation))
+        return validation
+
+    # ---- files
+
+    def _identity(self) -> dict[str, Any]:
+        """What must not change between two runs of one training."""
+        settings = {
+            k: v for k, v in asdict(self.settings).items() if k not in ("device", "checkpoint_seconds")
+        }
+        return {
+            "network": asdict(self.shape),
+            "settings": settings,
+            "data": self.data.describe(),
+            "start": self.start.sha256 if self.start else None,
+        }
+
+    def _save(self) -> None:
+        state = {
+            **self._identity(),
+            "iterations": self.settings.iterations,
+            "iteration": self.iteration,
+            "history": self.history,
+        }
+        write_tensors(self.checkpoint, self.trainee.tensors(), {_RESUME_KEY: json.dumps(state)})
+
+    def _restore(self) -> None:
+        state = load_json(self.checkpoint, _RESUME_KEY)
+        changed = _first_difference(json.loads(json.dumps(self._identity())), state)
+        if changed:
+            raise ValueError(
+                f"{self.checkpoint} belongs to another training: {changed}. Restore it, or overwrite."
+            )
+        self.trainee.fill(read_tensors(self.checkpoint))
+        self.iteration, self.history = state["iteration"], state["history"]
+
+    def _check_iterations(self, done: int, planned: int) -> None:
+        """Refuse a new number of iterations that would have changed the steps already made."""
+        then = replace(self.settings, iterations=planned).cooldown_start
+        unchanged_until = min(then, self.settings.cooldown_start)
+        if self.settings.iterations != planned and done > unchanged_until:
+            raise ValueError(
+                f"iterations was {planned}, now it is {self.settings.iterations}; after {done} steps that is "
+                f"too late, since the learning rate falls from step {unchanged_until} on. Use {planned}."
+            )
+
+    def _finish(self) -> None:
+        save_model(self.output, self.trainee.average.state_dict(), self._card())
+        self.checkpoint.unlink(missing_ok=True)
+
+    def _card(self) -> ModelCard:
+        training = {
+            **self._identity(),
+            "iterations": self.iteration,
+            "boundary_rule": BOUNDARY_RULE,
+            "version": __version__,
+            "torch": torch.__version__.split("+")[0],
+            "history": self.history,
+        }
+        del training["network"]
+        last = self.history[-1] if self.history else {}
+        scores = {"validation": {**last, "slices": _scored_slices(self.data.val_z)}} if last else {}
+        names = self.start.card.class_names if self.start else _class_names(self.shape.n_classes)
+        return ModelCard(
+            name=self.output.stem,
+            network=self.shape,
+            patch_size=self.settings.patch_size,
+            voxel_size=self.data.voxel_size,
+            class_names=names,
+            training=training,
+            scores=scores,
+        )
+
+
+def _class_names(count: int) -> tuple[str, ...]:
+    return ("boundary",) if count == 1 else tuple(f"class {number}" for number in range(count))
+
+
+def _check_finite(loss: float, iteration: int) -> None:
+    if not np.isfinite(loss):
+        raise FloatingPointError(
+            f"The loss became {loss} at iteration {iteration + 1}; train with a smaller learning rate."
+        )
+
+
+def _first_difference(now: Mapping[str, Any], then: Mapping[str, Any], path: str = "") -> str | None:
+    """Name the first value that is not what it was."""
+    for key, value in now.items():
+        before, name = then.get(key), f"{path}{key}"
+        if isinstance(value, dict) and isinstance(before, dict):
+            inside = _first_difference(value, before, f"{name}.")
+            if inside:
+                return inside
+        elif value != before:
+            return f"{name} was {before}, now it is {value}"
+    return None
+
+
+def _batches(
+    sampler: PatchSampler, first: int, settings: TrainSettings
+) -> Generator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+    """The batches of all steps from ``first`` on, made a little ahead in a thread."""
+    size = settings.batch_size
+    with ThreadPoolExecutor(1, "patches") as pool:
+        waiting: deque[Future[Any]] = deque()
+        for step in range(first, settings.iterations):
+            waiting.append(pool.submit(sampler.batch, range(step * size, (step + 1) * size)))
+            if len(waiting) > _PREFETCH:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+# ---- validation
+
+
+def validate(
+    network: DenseTransformerNetwork, data: TrainingData, settings: TrainSettings, device: torch.device
+) -> Validation:
+    """Score a network on tiles of some validation slices, each tile by itself.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode.
+    data
+        ``val_z`` says which slices: up to four of them, evenly spaced.
+    settings
+        Patch size and precision.
+    device
+        Where the network is.
+    """
+    runner = make_runner(network, device, "eager", settings.precision)
+    boundary, classes = BoundaryHistogram(np.float32), _ClassCounts()
+    warps = _WarpMonitor(network)
+    for image, annotation in _tiles(data, settings.patch_size):
+        probability = runner(torch.from_numpy(image)).numpy()
+        if probability.shape[1] == 1:
+            known = annotation != NOT_ANNOTATED
+            boundary.add(probability[:, 0][known], annotation[known] == BOUNDARY)
+        else:
+            classes.add(probability.argmax(axis=1), annotation)
+        warps.add(torch.from_numpy(image).to(device))
+    scores = asdict(boundary.scores()) if boundary.n_pixels else {"mean_iou": classes.mean_iou()}
+    return Validation(0, scores, warps.summary())
+
+
+def _scored_slices(slices: range) -> list[int]:
+    count = min(_VALIDATION_SLICES, len(slices))
+    return [slices[round(i * (len(slices) - 1) / max(count - 1, 1))] for i in range(count)]
+
+
+def _tiles(data: TrainingData, size: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+    """Batches of the disjoint whole tiles of the scored slices; of smaller slices, of all there is."""
+    _, height, width = data.volume.image.shape
+    side = (min(size, height), min(size, width))
+    corners = [
+        (z, y, x)
+        for z in _scored_slices(data.val_z)
+        for y in range(0, height - side[0] + 1, side[0])
+        for x in range(0, width - side[1] + 1, side[1])
+    ]
+    for start in range(0, len(corners), _VALIDATION_BATCH):
+        windows = [
+            data.volume.window(z, slice(y, y + side[0]), slice(x, x + side[1]))
+            for z, y, x in corners[start : start + _VALIDATION_BATCH]
+        ]
+        yield (
+            np.stack([image[None] for image, _ in windows]),
+            np.stack([annotation for _, annotation in windows]),
+        )
+
+
+class _ClassCounts:
+    """Pooled predictions and truths of several classes."""
+
+    def __init__(self) -> None:
+        self.predicted: list[NDArray[Any]] = []
+        self.true: list[NDArray[Any]] = []
+        self.n_classes = 0
+
+    def add(self, predicted: NDArray[Any], annotation: NDArray[np.uint8]) -> None:
+        known = annotation != NOT_ANNOTATED
+        self.predicted.append(predicted[known])
+        self.true.append(annotation[known] - 1)
+
+    def mean_iou(self) -> float:
+        predicted, true = np.concatenate(self.predicted), np.concatenate(self.true)
+        return mean_iou(predicted, true, int(max(predicted.max(), true.max())) + 1)
+
+
+class _WarpMonitor:
+    """Watches whether warps depend on the image: a warp that is the same on every tile is no warp."""
+
+    def __init__(self, network: DenseTransformerNetwork) -> None:
+        self.network = network
+        self.fiducials: dict[int, list[torch.Tensor]] = {}
+        self.folds: dict[int, list[torch.Tensor]] = {}
+
+    @torch.inference_mode()
+    def add(self, image: torch.Tensor) -> None:
+        for level, grid in self.network.warp(image).items():
+            self.fiducials.setdefault(level, []).append(fiducials_of(grid, self.network.settings.fiducials))
+            self.folds.setdefault(level, []).append(fold_over(grid))
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        rest = lattice(self.network.settings.fiducials).float()
+        return {str(level): self._of(level, rest) for level in self.fiducials}
+
+    def _of(self, level: int, rest: torch.Tensor) -> dict[str, float]:
+        points = torch.cat(self.fiducials[level]).cpu()
+        spread = points - points.mean(dim=0)
+        return {
+            "displacement": float((points - rest).norm(dim=-1).mean()),
+            "deviation": float(spread.square().sum(dim=-1).mean().sqrt()),
+            "fold_over": float(torch.cat(self.folds[level]).mean()),
+        }

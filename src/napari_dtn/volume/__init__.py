@@ -1,0 +1,1 @@
+"""Files in, lazy arrays out: numpy, dask and zarr, no torch."""

@@ -1,0 +1,82 @@
+"""How bright a volume is: statistics from sampled windows, fixed for the whole volume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_WINDOW = 256
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """Statistics of a volume's values.
+
+    Parameters
+    ----------
+    mean, std
+        What a normalised volume has subtracted, and is divided by.
+    low, high
+        The 0.1st and the 99.9th percentile: contrast limits.
+    """
+
+    mean: float
+    std: float
+    low: float
+    high: float
+
+
+def estimate_intensity(volume: Any, samples: int = 32, seed: int = 0) -> Intensity:
+    """Estimate a volume's statistics from windows of one slice each.
+
+    The windows depend on the volume's shape and the seed alone. So a preview, a region and the whole
+    volume are normalised alike, which is what makes their predictions agree.
+
+    Parameters
+    ----------
+    volume
+        A ``Volume``, or an array ``(Z, Y, X)``; only the windows are read.
+    samples
+        Windows of up to 256 x 256 voxels.
+    seed
+        Chooses the windows.
+
+    Raises
+    ------
+    ValueError
+        The volume is the same everywhere, or holds values that are not finite.
+    """
+    data = getattr(volume, "data", volume) if not isinstance(volume, np.ndarray) else volume
+    windows = [np.asarray(data[window]).ravel() for window in _windows(data.shape, samples, seed)]
+    values = np.concatenate(windows).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("The image holds NaN or infinite values; replace them, for example with 0.")
+    low, high = np.percentile(values, (0.1, 99.9))
+    if values.std() == 0:
+        raise ValueError(f"The image is {values[0]:g} wherever it was sampled; is it empty?")
+    return Intensity(float(values.mean()), float(values.std()), float(low), float(high))
+
+
+def _windows(shape: tuple[int, ...], samples: int, seed: int) -> list[tuple[int, slice, slice]]:
+    """Windows on a lattice: a random choice, or all of them where there are few; in reading order."""
+    counts = (shape[0], -(-shape[1] // _WINDOW), -(-shape[2] // _WINDOW))
+    total = int(np.prod([int(count) for count in counts], dtype=object))
+    random = np.random.default_rng(seed)
+    numbers = sorted(random.choice(total, min(samples, total), replace=False).tolist())
+    corners = (np.unravel_index(number, counts) for number in numbers)
+    return [(int(z), _side(int(y), shape[1]), _side(int(x), shape[2])) for z, y, x in corners]
+
+
+def _side(index: int, length: int) -> slice:
+    return slice(index * _WINDOW, min((index + 1) * _WINDOW, length))
+
+
+def normalise(image: Any, intensity: Intensity) -> NDArray[np.float32]:
+    """Return (value - mean) / std as float32, any shape."""
+    values: NDArray[np.float32] = np.asarray(image, dtype=np.float32)
+    return (values - np.float32(intensity.mean)) * np.float32(1 / intensity.std)

@@ -1,0 +1,112 @@
+"""An array inside a file becomes a lazy dask array."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from napari_dtn.settings import VoxelSize
+
+# Large enough that a slice is few chunks, small enough that a huge slice is never read as a whole.
+_LARGEST_SIDE = 2048
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a file holds, before its axes are put in order.
+
+    Parameters
+    ----------
+    levels
+        Lazy arrays, finest first, all with the same axes.
+    axes
+        One letter for each axis.
+    voxel_size
+        Of the finest level, nm, ZYX; None where the file does not state it.
+    translation
+        Of the finest level, ZYX, in nm, or in voxels where the voxel size is not stated.
+    """
+
+    levels: tuple[da.Array, ...]
+    axes: str
+    voxel_size: VoxelSize | None = None
+    translation: VoxelSize = (0.0, 0.0, 0.0)
+
+
+@contextmanager
+def reading(path: object) -> Iterator[None]:
+    """Turn whatever a library raises about a broken file into one error that names the file."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).strip() or type(error).__name__
+        raise ValueError(f"{path} cannot be read; is it damaged or incomplete? ({reason})") from error
+
+
+class FileArray:
+    """An array inside an open file, which another process opens for itself.
+
+    Parameters
+    ----------
+    array
+        What the library gives: any shape, read by slicing, from several threads.
+    opener, *where
+        How to open it again, the file first: only this is sent to another process.
+    """
+
+    def __init__(self, array: Any, opener: Callable[..., Any], *where: Any) -> None:
+        self._array, self._opener, self._where = array, opener, where
+        self.shape: tuple[int, ...] = tuple(array.shape)
+        self.dtype: np.dtype[Any] = np.dtype(array.dtype)
+        self.ndim = len(self.shape)
+        self.chunks: tuple[int, ...] | None = getattr(array, "chunks", None)
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        with reading(self._where[0]):
+            return np.asarray(self._array[key])
+
+    def __reduce__(self) -> tuple[Callable[..., FileArray], tuple[Any, ...]]:
+        return _reopen, (self._opener, *self._where)
+
+
+def _reopen(opener: Callable[..., Any], *where: Any) -> FileArray:
+    return FileArray(opener(*where), opener, *where)
+
+
+def to_dask(array: Any, axes: str) -> da.Array:
+    """Make a lazy array with one slice a chunk, in the machine's byte order.
+
+    Parameters
+    ----------
+    array
+        Has ``shape``, ``dtype``, slicing, and perhaps ``chunks``: those of its storage, which the lazy
+        array's own never cut.
+    axes
+        One letter for each axis.
+    """
+    stored = getattr(array, "chunks", None) or array.shape
+    chunks = tuple(_chunk(*one) for one in zip(axes.lower(), array.shape, stored, strict=True))
+    meta = np.empty((0,) * len(axes), array.dtype)  # otherwise dask reads from the file to learn its type
+    # No name from the content: a file that was written again is another array for every cache.
+    lazy: da.Array = da.from_array(  # type: ignore[no-untyped-call]
+        array, chunks=chunks, name=False, meta=meta
+    )
+    if array.dtype.isnative:
+        return lazy
+    native: da.Array = lazy.astype(array.dtype.newbyteorder("="))  # type: ignore[no-untyped-call]
+    return native
+
+
+def _chunk(letter: str, size: int, stored: int) -> int:
+    if letter in "yx":
+        return min(size, stored * max(1, _LARGEST_SIDE // stored)) if stored else size
+    return size if letter == "s" else min(size, 1)

@@ -1,0 +1,137 @@
+"""Zarr arrays and OME-Zarr images, versions 2 and 3 of zarr."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import zarr
+
+from napari_dtn.volume.geometry import name_axes, nanometres, stated_by_attributes, stated_voxel_size
+from napari_dtn.volume.lazy import FileArray, Found, reading, to_dask
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import dask.array as da
+
+    from napari_dtn.settings import VoxelSize
+
+MARKERS = ("zarr.json", ".zarray", ".zgroup")
+
+
+def is_zarr(path: Path) -> bool:
+    """Tell whether a folder is a zarr array or group."""
+    return any((path / marker).is_file() for marker in MARKERS)
+
+
+def multiscales(attributes: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the first multiscale image that OME-Zarr 0.5 or 0.4 attributes describe, or None."""
+    ome = attributes.get("ome", attributes)
+    images = ome.get("multiscales") if isinstance(ome, dict) else None
+    return images[0] if images else None
+
+
+def open_zarr(path: Path, inner: str) -> Found:
+    """Open an OME-Zarr image with all its levels, one level of it, an array, or a group's only array.
+
+    Raises
+    ------
+    ValueError
+        Nothing is there, its metadata are damaged, or it is not clear which array is meant; the error
+        lists them.
+    """
+    place = path / inner.strip("/")
+    if not is_zarr(place):
+        raise ValueError(f"{path} has no array {inner.strip('/')!r}; it holds {_listing(path)}.")
+    node = _open(place)
+    if isinstance(node, zarr.Array):
+        return _open_level(place) or _open_array(place, node)
+    image = multiscales(dict(node.attrs))
+    if image is not None:
+        return _open_image(place, image)
+    if "bioformats2raw.layout" in {**node.attrs, **_ome(node)} and is_zarr(place / "0"):
+        return open_zarr(place / "0", "")
+    arrays = _arrays(place)
+    if len(arrays) != 1:
+        raise ValueError(f"{place} needs the path of an array in it; it holds {_listing(place)}.")
+    return open_zarr(place / arrays[0][0], "")
+
+
+def _open(path: Path) -> Any:
+    with reading(path):
+        return zarr.open(str(path), mode="r")
+
+
+def _ome(node: Any) -> Mapping[str, Any]:
+    ome = node.attrs.get("ome")
+    return ome if isinstance(ome, dict) else {}
+
+
+def _open_array(path: Path, array: Any) -> Found:
+    voxel_size, translation = stated_by_attributes(dict(array.attrs))
+    try:
+        axes = name_axes(array.shape, array.dtype)
+    except ValueError as error:
+        raise ValueError(f"{path} {error}.") from error
+    return Found((to_dask(FileArray(array, _open, path), axes),), axes, voxel_size, translation)
+
+
+def _open_level(path: Path) -> Found | None:
+    """Open an array that is a level of the OME-Zarr image in its parent: this level and the coarser ones."""
+    if not is_zarr(path.parent):
+        return None
+    image = multiscales(dict(_open(path.parent).attrs))
+    names = [dataset.get("path") for dataset in image["datasets"]] if image else []
+    if image is None or path.name not in names:
+        return None
+    return _open_image(path.parent, {**image, "datasets": image["datasets"][names.index(path.name) :]})
+
+
+def _open_image(path: Path, image: Mapping[str, Any]) -> Found:
+    with reading(path):
+        axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in image.get("axes", "tczyx")]
+        letters = "".join(str(axis["name"])[0].lower() for axis in axes)
+        places = [path / dataset["path"] for dataset in image["datasets"]]
+        voxel_size, translation = _placed(image, letters, axes)
+    return Found(tuple(_image_level(place, letters) for place in places), letters, voxel_size, translation)
+
+
+def _image_level(path: Path, letters: str) -> da.Array:
+    array = _open(path)
+    with reading(path):
+        return to_dask(FileArray(array, _open, path), letters)
+
+
+def _placed(
+    image: Mapping[str, Any], letters: str, axes: Sequence[Mapping[str, Any]]
+) -> tuple[VoxelSize | None, VoxelSize]:
+    """Read voxel size and translation of the first level: its own transformations, then the image's."""
+    scale, translation = [1.0] * len(letters), [0.0] * len(letters)
+    for step in [
+        *image["datasets"][0].get("coordinateTransformations", ()),
+        *image.get("coordinateTransformations", ()),
+    ]:
+        if step["type"] == "scale":
+            scale = [a * float(b) for a, b in zip(scale, step["scale"], strict=True)]
+            translation = [a * float(b) for a, b in zip(translation, step["scale"], strict=True)]
+        elif step["type"] == "translation":
+            translation = [a + float(b) for a, b in zip(translation, step["translation"], strict=True)]
+    order = [letters.find(letter) for letter in "zyx"]
+    units = [axes[i].get("unit") if i >= 0 else None for i in order]
+    voxel_size = stated_voxel_size([scale[i] if i >= 0 else None for i in order], units)
+    factors = [nanometres(unit) or 1.0 for unit in units] if voxel_size else [1.0] * 3
+    z, y, x = (translation[i] * factor if i >= 0 else 0.0 for i, factor in zip(order, factors, strict=True))
+    return voxel_size, (z, y, x)
+
+
+def _arrays(path: Path) -> list[tuple[str, Any]]:
+    """List the arrays under a group by their path in it."""
+    node = _open(path)
+    with reading(path):
+        members = node.members(max_depth=None) if isinstance(node, zarr.Group) else ()
+        return sorted((name, item) for name, item in members if isinstance(item, zarr.Array))
+
+
+def _listing(path: Path) -> str:
+    return ", ".join(f"{name} {item.dtype} {item.shape}" for name, item in _arrays(path)) or "no array"

@@ -43,7 +43,7 @@ LINTERS = {
     "ruff": ["ruff", "check"],
     "ruff format": ["ruff", "format", "--check"],
     "mypy": ["mypy"],
-    "import-linter": ["lint-imports"],
+    "import-linter": ["lint-imports", "--no-cache"],
 }
 DOCS = {"documentation": ["mkdocs", "build", "--strict", "--quiet"]}
 

@@ -32,8 +32,8 @@ def run_example(project: Path, name: str, *arguments: str, cwd: Path) -> str:
 def files(tmp_path: Path) -> Path:
     """Write a small phantom as the files that a user would have."""
     phantom = make_phantom(PhantomSettings(shape=(4, 128, 128)))
-    tifffile.imwrite(tmp_path / "volume.tif", phantom.image)
-    tifffile.imwrite(tmp_path / "ids.tif", phantom.labels)
+    tifffile.imwrite(tmp_path / "volume.tif", phantom.image, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "ids.tif", phantom.labels, photometric="minisblack")
     return tmp_path
 
 

@@ -302,9 +302,10 @@ def _create(
     predictor: Predictor, output: str | Path, box: tuple[slice, slice, slice], overwrite: bool
 ) -> Any:
     voxel_size = known_voxel_size(predictor.model, predictor.volume)
+    volume = predictor.volume.with_voxel_size(voxel_size)
     shape = tuple(side.stop - side.start for side in box)
     several = predictor.classes > 1
-    origin = zip(predictor.volume.translation, box, voxel_size, strict=True)
+    origin = zip(volume.translation, box, voxel_size, strict=True)
     return create_image(
         output,
         (predictor.classes, *shape) if several else shape,

@@ -6,6 +6,7 @@ provenance stored beside every result (``dataclasses.asdict``).
 """
 
 # No ``from __future__ import annotations`` here: magicgui reads the real ``Annotated`` objects.
+import os
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -14,6 +15,13 @@ Backend = Literal["auto", "eager", "compile"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Sampler = Literal["native", "dense"]
 VoxelSize = tuple[float, float, float]
+
+
+def usable_cores() -> int:
+    """Return how many processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # a container or a cluster may lend fewer than there are
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def check_fields(settings: Any) -> None:

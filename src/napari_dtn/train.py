@@ -162,8 +162,8 @@ def train(
     """Train a model; iterate to make it happen, stop iterating to interrupt it.
 
     A resumable checkpoint lies beside the output while training goes on; it is written every
-    ``settings.checkpoint_seconds``, and when the iteration stops for whatever reason. Resumed, the
-    training ends with the same weights as one that was never interrupted. The patches of step n depend on
+    ``settings.checkpoint_seconds``, and when the generator is closed early. Resumed, the training ends with
+    the same weights as one that was never interrupted. The patches of step n depend on
     the seed and n alone, and so does the learning rate.
 
     Parameters
@@ -254,10 +254,11 @@ class _Run:
                         self._save()
                         saved = time.monotonic()
                     yield self._event(loss, time.monotonic() - began, self.iteration - first, validation)
-                self._finish()
-            finally:
-                if self.iteration < self.settings.iterations and self.iteration > first:
-                    self._save()
+            except GeneratorExit:
+                # Only between two steps is the state a whole; a step that fails leaves the last checkpoint.
+                self._save()
+                raise
+        self._finish()
 
     def _event(self, loss: float, elapsed: float, steps: int, validation: Validation | None) -> StepDone:
         rate = learning_rate(self.iteration - 1, self.settings)

@@ -154,7 +154,7 @@ def patches(moved: torch.Tensor, side: float) -> tuple[torch.Tensor, torch.Tenso
 def test_learned_patch_contains_its_pixel_where_the_determinant_is_positive(
     pixels: int, amount: float
 ) -> None:
-    for _ in range(5):
+    for _ in range(3):
         moved = lattice(4) + amount * torch.randn(16, 2, dtype=torch.float64)
         windings, lowest, _ = patches(moved, side=pixels * 2 / 27)
         upright = lowest > 0

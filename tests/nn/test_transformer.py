@@ -52,7 +52,7 @@ def test_localisation_gives_the_same_answer_for_the_same_image_in_any_batch(devi
 
 
 def test_mean_displacement_over_the_data_is_zero_for_any_weights(device: str) -> None:
-    network = answering(amount=0.3).to(device).train()
+    network = answering(amount=0.05).to(device).train()
     follow_fast(network)
     images = torch.randn(8, 3, 16, 16, device=device)
     for _ in range(40):
@@ -79,16 +79,15 @@ def test_a_constant_warp_cannot_be_learned(device: str) -> None:
     target = (lattice(4).float() + 0.1).to(device)
     optimiser = torch.optim.Adam(network.parameters(), 1e-2)
     for _ in range(60):
-        loss = (network(images) - target).square().mean()
         optimiser.zero_grad()
-        loss.backward()
+        (network(images) - target).square().mean().backward()
         optimiser.step()
     follow_fast(network)
     for _ in range(40):
         network(images)
-    shift = moved(network, images).mean(0)
-    assert shift.abs().max() < 1e-3, "shifting every image alike, the target, is out of reach"
-    assert loss > 0.5 * 0.1**2
+    points = network(images)
+    assert moved(network, images).mean(0).abs().max() < 1e-3, "the same shift for every image is out of reach"
+    assert (points - target).square().mean() > 0.8 * 0.1**2, "so nothing was gained by trying"
 
 
 def test_running_norm_does_the_same_in_training_and_in_use(device: str) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from napari_dtn.nn.dtn import DenseTransformerNetwork, probability
-from napari_dtn.settings import Backend, Device, Precision
+from napari_dtn.settings import Backend, Device, Precision, usable_cores
 
 
 class Runner(Protocol):
@@ -85,6 +85,20 @@ def available_devices() -> list[Device]:
     cuda: list[Device] = ["cuda"] if torch.cuda.is_available() else []
     mps: list[Device] = ["mps"] if torch.backends.mps.is_available() else []
     return [*cuda, *mps, "cpu"]
+
+
+def describe_devices() -> dict[Device, str]:
+    """Return the devices of this machine, the fastest first, each with what it is."""
+    return {device: _describe(device) for device in available_devices()}
+
+
+def _describe(device: Device) -> str:
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    if device == "mps":
+        return "Apple GPU"
+    cores = usable_cores()
+    return f"{cores} core{'s' if cores > 1 else ''}"
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:

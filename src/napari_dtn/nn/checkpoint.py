@@ -8,7 +8,6 @@ import os
 import struct
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
-from importlib.resources import files
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -19,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from napari_dtn.nn.backends import resolve_device
+from napari_dtn.nn.bundled import bundled_models as bundled_models
 from napari_dtn.nn.dtn import DenseTransformerNetwork, build_network
 from napari_dtn.settings import Device, NetworkSettings, VoxelSize
 
@@ -101,12 +101,6 @@ class Model:
     card: ModelCard
     sha256: str
     device: torch.device
-
-
-def bundled_models() -> dict[str, Path]:
-    """Return the models that come with the package, by name; the default is the first."""
-    folder = Path(str(files("napari_dtn").joinpath("weights")))
-    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
 
 
 def find_model(name_or_path: str | Path) -> Path:

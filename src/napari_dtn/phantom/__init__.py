@@ -2,8 +2,9 @@
 
 Neurites are packed discs that slide past each other from section to section (``_tracks``); a pixel belongs to
 the neurite whose disc is nearest, an additively weighted Voronoi diagram in which thin axons bulge into thick
-dendrites, in coordinates bent by smooth noise. The distance to the border draws the membranes (``_anatomy``),
-organelles are stamped as ellipses (``_organelles``), and a microscope looks at it all (``_picture``).
+dendrites, in coordinates bent by smooth noise; glia fills the rest. The distance to the border draws the
+membranes (``_anatomy``), organelles are stamped as ellipses (``_organelles``), and a microscope looks at it
+all (``_picture``).
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def make_phantom(settings: PhantomSettings | None = None) -> Phantom:
     tracks = lay_tracks(tissue, settings.neurite_radius, rng)
     anatomy = section_anatomy(tissue, tracks, rng)
     stamps = furnish(tracks, anatomy, settings.mitochondria, settings.boutons, rng)
-    look = cytoplasm_look(tracks.neurites, rng)
+    look = cytoplasm_look(int(anatomy.owners.max()), rng)
     image, labels = np.empty(settings.shape, np.uint8), np.empty(settings.shape, np.uint16)
     for z, (y, x) in enumerate(corners):
         window = np.s_[y : y + rows, x : x + columns]

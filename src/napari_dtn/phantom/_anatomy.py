@@ -18,9 +18,10 @@ Window = tuple[slice, slice]
 SUBSECTIONS = (-0.33, 0.0, 0.33)  # a section is 30 nm thick; averaging over it blurs slanting membranes
 BENDS = ((8.0, 110.0, 8.0), (4.0, 40.0, 4.5), (3.0, 17.0, 1.5))  # sections, pixels, amplitude in pixels
 STRETCHING = (0.6, 160.0, 0.8)  # sections also stretch, each by itself, when they are cut and dried
-REACH = 28  # pixels past a disc in which it may be the nearest or the second nearest
+GLIA = 9.0  # pixels from every disc at which glia fills the tissue between neurites
+REACH = 38  # pixels past a disc that are searched: glia, a membrane there, and the bend
 ROUNDING = 2.0  # pixels by which the corners of neurites are smoothed
-MEMBRANE_INSIDE = 1.7  # pixels between the middle of a border of usual cleft and the first labelled pixel
+MEMBRANE_INSIDE = 1.2  # pixels between the middle of a border of usual cleft and the first labelled pixel
 SMALLEST_PROFILE = 40  # pixels; a smaller cross-section is a grazed tip, which no annotator would label
 
 
@@ -31,7 +32,7 @@ class Anatomy:
     Parameters
     ----------
     owners
-        Neurite + 1, membranes included; 0 is none.
+        Neurite + 1, membranes included; above the number of neurites, the pieces of glia.
     labels
         The same with 0 in membranes and between them: the truth.
     distance
@@ -62,7 +63,16 @@ def section_anatomy(shape: Shape, tracks: Tracks, rng: np.random.Generator) -> A
             membrane[z] += _membrane(pixels, cleft) / len(SUBSECTIONS)
             if depth == 0:
                 owners[z], distance[z], labels[z] = found, pixels, _inside(found, pixels, cleft)
+    _number_glia(owners, labels, tracks.neurites + 1)
     return Anatomy(owners, labels, distance, membrane)
+
+
+def _number_glia(owners: Ids, labels: Ids, glia: int) -> None:
+    """Give every piece of glia that hangs together in 3D an id of its own, from ``glia`` on, in place."""
+    pieces, _ = ndimage.label(labels == glia)
+    for ids in (owners, labels):
+        here = (ids == glia) & (pieces > 0)
+        ids[here] = glia + pieces[here] - 1
 
 
 def _bent(bends: list[Bend], z: float, y: Floats, x: Floats) -> tuple[Floats, Floats]:
@@ -72,12 +82,12 @@ def _bent(bends: list[Bend], z: float, y: Floats, x: Floats) -> tuple[Floats, Fl
 
 
 def _nearest(y: Floats, x: Floats, z: float, tracks: Tracks) -> tuple[Ids, Floats]:
-    """Find the neurite + 1 and the distance to the border, both (Y, X), at the coordinates y, x."""
+    """Find the neurite + 1, the last for glia, and the distance to the border, both (Y, X), at y, x."""
     positions, radii, angles = tracks.place(z)
     long = np.sqrt(tracks.stretch)
     seen = _unbend(y, x, positions)
-    best, second = np.full((2, *y.shape), 1e3, np.float32)
-    owners = np.zeros(y.shape, np.uint16)
+    best, second = np.full_like(y, GLIA), np.full_like(y, 1e3)
+    owners = np.full(y.shape, tracks.neurites + 1, np.uint16)
     for neurite, discs in enumerate(np.split(np.arange(len(radii)), tracks.first[1:])):
         window = _window(seen[discs], radii[discs] * long[discs] + REACH, y.shape)
         d = _distance(y[window], x[window], positions[discs], radii[discs], angles[discs], long[discs])
@@ -131,7 +141,8 @@ def _round_minimum(first: Floats, second: Floats, width: float = 16) -> Floats:
 
 def _to_border(lead: Floats) -> Floats:
     """Turn the lead of the nearest neurite over the second into pixels, by its slope."""
-    slope = np.maximum(np.hypot(*np.gradient(lead)), 0.5)
+    # On a border and on a neurite's middle line the slope changes sign: their neighbours know its size.
+    slope = np.maximum(ndimage.maximum_filter(np.hypot(*np.gradient(lead)), 3), 0.7)
     pixels = ndimage.gaussian_filter((lead / slope).clip(0, 200), ROUNDING, truncate=3)
     # Smoothing rounds the corners, but also lifts |x| to about sqrt(x^2 + 2/pi sigma^2): take that back.
     return np.asarray(np.sqrt(np.maximum(pixels**2 - np.float32(2 / np.pi * ROUNDING**2), 0)))

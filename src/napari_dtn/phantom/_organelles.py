@@ -16,10 +16,11 @@ from napari_dtn.phantom._tracks import Tracks
 
 ANYWHERE = 0  # owner of a stamp that may cross membranes
 CLEARANCE = 4.5  # pixels that every other organelle keeps from the middle of a border
+MITOCHONDRIA_APART = 70  # pixels between two centres in one neurite
 
 
 class Stamp(NamedTuple):
-    """An ellipse in one section: centre and half axes in pixels, angle and phase in radians, strength to 1."""
+    """An ellipse in one section: centre and half axes in pixels, angle and phase in radians."""
 
     kind: str
     owner: int
@@ -33,7 +34,7 @@ class Stamp(NamedTuple):
 
 
 class Local(NamedTuple):
-    """What a profile sees, in pixels: depth inside the ellipse, distance to the border, the ellipse's axes."""
+    """What a profile sees, in pixels: depth inside the ellipse, distance to the border, own axes."""
 
     depth: Floats
     border: Floats
@@ -180,7 +181,7 @@ def furnish(
     homes = rng.integers(sections, size=tracks.neurites)
     crowded = rng.random(tracks.neurites) < boutons
     stamps: list[list[Stamp]] = [[] for _ in range(sections)]
-    for room in _rooms(anatomy):
+    for room in _rooms(anatomy, tracks.neurites):
         found = [placed for rule in RULES for placed in _scatter(rule, room, rng)]
         if homes[room.neurite] == room.z:
             found += _mitochondria(room, mitochondria, rng)
@@ -197,9 +198,9 @@ def _follow(stamp: Stamp, tracks: Tracks, room: Room, z: int) -> Stamp:
     return stamp._replace(y=stamp.y + float(dy), x=stamp.x + float(dx))
 
 
-def _rooms(anatomy: Anatomy) -> Iterator[Room]:
+def _rooms(anatomy: Anatomy, neurites: int) -> Iterator[Room]:
     for z, labels in enumerate(anatomy.labels):
-        for index, box in enumerate(ndimage.find_objects(labels)):
+        for index, box in enumerate(ndimage.find_objects(labels)[:neurites]):
             if box is not None:
                 pixels = np.argwhere(labels[box] == index + 1) + np.array([box[0].start, box[1].start])
                 yield Room(index, z, pixels, anatomy.distance[z][tuple(pixels.T)])
@@ -219,13 +220,15 @@ def _mitochondria(room: Room, chance: float, rng: np.random.Generator) -> Placed
     """Yield the sections of a neurite's mitochondria: tapering tubes in its thick parts."""
     if room.deepest < 12:
         return
+    taken: list[tuple[float, float]] = []
     for _ in range(1 + len(room.pixels) // 9000):
-        if rng.random() < chance:
-            yield from _tube(room, rng)
+        y, x = room.choose(0.55 * room.deepest, rng)
+        if rng.random() < chance and all(np.hypot(y - b, x - a) > MITOCHONDRIA_APART for b, a in taken):
+            taken.append((y, x))
+            yield from _tube(room, y, x, rng)
 
 
-def _tube(room: Room, rng: np.random.Generator) -> Placed:
-    y, x = room.choose(0.55 * room.deepest, rng)
+def _tube(room: Room, y: float, x: float, rng: np.random.Generator) -> Placed:
     short, half = min(0.55 * room.deepest, rng.uniform(9, 17)), int(rng.integers(3, 12))
     long, angle, phase = short * rng.uniform(1.0, 2.1), rng.uniform(0, np.pi), rng.uniform(0, 6.3)
     drift_y, drift_x = rng.normal(0, 1.5, 2)

@@ -12,24 +12,24 @@ from napari_dtn.phantom._anatomy import Anatomy
 from napari_dtn.phantom._noise import Floats
 from napari_dtn.phantom._organelles import Stamp, draw
 
-LEVEL = 178.0  # grey value of clear cytoplasm
-CONTRAST = 1.15
+LEVEL = 182.0  # grey value of clear cytoplasm
+CONTRAST = 1.25
 MEMBRANE = 78.0  # darkness of a membrane, in grey values before the contrast
 GRAINS = ((0.85, 11.0), (2.2, 8.0))  # size in pixels and darkness of the specks of cytoplasm
 BLUR = 0.55  # pixels
 
 
 class Look(NamedTuple):
-    """Darkness and graininess of each neurite's cytoplasm, shape (neurites + 1,); 0 is between neurites."""
+    """Darkness and graininess of each owner's cytoplasm, shape (owners + 1,)."""
 
     shade: Floats
     grain: Floats
 
 
-def cytoplasm_look(neurites: int, rng: np.random.Generator) -> Look:
-    """Make most neurites clear and some dark, as glia and boutons are."""
-    shade = rng.gamma(1.5, 9, neurites + 1).clip(0, 34)
-    return Look(shade.astype(np.float32), rng.uniform(0.6, 1.35, neurites + 1).astype(np.float32))
+def cytoplasm_look(owners: int, rng: np.random.Generator) -> Look:
+    """Make most cells clear and some dark; ``owners`` is the largest id."""
+    shade, grain = rng.gamma(1.5, 9, owners + 1).clip(0, 34), rng.uniform(0.6, 1.35, owners + 1)
+    return Look(shade.astype(np.float32), grain.astype(np.float32))
 
 
 def darkness(anatomy: Anatomy, z: int, stamps: list[Stamp], look: Look, rng: np.random.Generator) -> Floats:
@@ -39,7 +39,8 @@ def darkness(anatomy: Anatomy, z: int, stamps: list[Stamp], look: Look, rng: np.
     for stamp in stamps:
         draw(organelles, stamp, owners, anatomy.distance[z])
     cytoplasm = look.shade[owners] + look.grain[owners] * _specks(owners.shape, rng)
-    membranes = cytoplasm + np.float32(MEMBRANE) * anatomy.membrane[z]
+    membrane = anatomy.membrane[z]
+    membranes = cytoplasm * (1 - 0.5 * membrane) + np.float32(MEMBRANE) * membrane
     return np.asarray(np.maximum(membranes, 0.4 * cytoplasm + organelles), np.float32)
 
 

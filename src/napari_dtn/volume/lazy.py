@@ -110,3 +110,11 @@ def _chunk(letter: str, size: int, stored: int) -> int:
     if letter in "yx":
         return min(size, stored * max(1, _LARGEST_SIDE // stored)) if stored else size
     return size if letter == "s" else min(size, 1)
+
+
+def in_memory(array: da.Array, largest: int = 4 * 2**30) -> Any:
+    """Return an array as NumPy where it takes no more than ``largest`` bytes, else as it is.
+
+    For whoever reads many small windows: a window of a compressed stack costs a whole slice each time.
+    """
+    return array.compute() if array.nbytes <= largest else array  # type: ignore[no-untyped-call]

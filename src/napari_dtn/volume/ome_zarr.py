@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zarr
@@ -11,7 +12,6 @@ from napari_dtn.volume.lazy import FileArray, Found, reading, to_dask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     import dask.array as da
 
@@ -30,6 +30,13 @@ def multiscales(attributes: Mapping[str, Any]) -> Mapping[str, Any] | None:
     ome = attributes.get("ome", attributes)
     images = ome.get("multiscales") if isinstance(ome, dict) else None
     return images[0] if images else None
+
+
+def is_label_image(path: str | Path) -> bool:
+    """Tell whether a path is an OME-Zarr label image, or a level of one."""
+    place = Path(path)
+    groups = [folder for folder in (place, place.parent) if is_zarr(folder)]
+    return any("image-label" in {**node.attrs, **_ome(node)} for node in map(_open, groups))
 
 
 def open_zarr(path: Path, inner: str) -> Found:

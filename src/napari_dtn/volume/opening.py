@@ -58,6 +58,8 @@ class Volume:
     def __post_init__(self) -> None:
         if self.voxel_size is not None:
             object.__setattr__(self, "voxel_size", check_voxel_size(self.voxel_size))
+        if not self.levels:
+            raise ValueError(f"{self.name} has no image in it; a volume needs at least one level.")
         for level in self.levels:
             if level.ndim != 3 or 0 in level.shape:
                 raise ValueError(f"{self.name} has shape {level.shape}; a volume is (Z, Y, X) and not empty.")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_dtn.settings import VoxelSize
 
 SUFFIXES = frozenset({".tif", ".tiff", ".btf", ".tf8"})
+_IMAGEJ_CHANNELS = 7
 
 
 def open_tiff(path: Path) -> Found:
@@ -47,8 +48,14 @@ def _find(tif: TiffFile, path: Path) -> Found:
     _check_readable(tif, series, path)
     with reading(path):
         arrays = [FileArray(_level(series, i), _reopen_level, path, i) for i in range(len(series.levels))]
-        levels = tuple(to_dask(array, series.axes) for array in arrays)
-        return Found(levels, series.axes, _voxel_size(tif))
+        axes = _axes(tif, series)
+        return Found(tuple(to_dask(array, axes) for array in arrays), axes, _voxel_size(tif))
+
+
+def _axes(tif: TiffFile, series: TiffPageSeries) -> str:
+    """Return the file's axes; more channels than ImageJ can have are slices that were written as channels."""
+    slices = tif.is_imagej and series.axes == "CYX" and series.shape[0] > _IMAGEJ_CHANNELS
+    return "ZYX" if slices else series.axes
 
 
 def _level(series: TiffPageSeries, level: int) -> Any:
@@ -68,6 +75,10 @@ def _check_complete(tif: TiffFile, series: TiffPageSeries, path: Path) -> None:
         complete = last is not None and _next_page(tif) < tif.filehandle.size
         if last is not None and complete:
             complete = _end(series, last) <= last.parent.filehandle.size
+        # An OME-TIFF can name other files; pages of one that is not there would be read as 0.
+        absent = tif.is_ome and series.dataoffset is None and any(page is None for page in series)
+    if absent:
+        raise ValueError(f"{path} names other OME-TIFF files that are not beside it; put them there.")
     if not complete:
         raise ValueError(f"{path} is incomplete: it ends before its last slice; copy or download it again.")
 

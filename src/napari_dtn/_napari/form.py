@@ -1,0 +1,60 @@
+"""A settings dataclass as a form, and controls with a name and a tooltip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+from magicgui import magicgui
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+from superqt import QCollapsible
+
+T = TypeVar("T")
+W = TypeVar("W", bound=QWidget)
+
+
+def named(widget: W, name: str, tooltip: str) -> W:
+    """Give a control its object name, for scripts, and its tooltip, for people."""
+    widget.setObjectName(name)
+    widget.setToolTip(tooltip)
+    return widget
+
+
+class SettingsForm(QWidget, Generic[T]):
+    """The collapsed "Advanced" part of a panel: fields, limits and tooltips as the dataclass declares them.
+
+    Parameters
+    ----------
+    kind
+        A settings dataclass.
+    prefix
+        Of the controls' object names.
+    elsewhere
+        Fields that have a control of their own in the panel.
+    """
+
+    def __init__(self, kind: type[T], prefix: str, elsewhere: Sequence[str] = ()) -> None:
+        super().__init__()
+        self._form: Any = magicgui(kind, call_button=False)
+        for field in self._form:
+            field.native.setObjectName(f"{prefix}.{field.name}")
+            field.label = field.name.replace("_", " ")
+        for name in elsewhere:
+            self._form[name].visible = False
+        box = named(QCollapsible("Advanced"), f"{prefix}.advanced", "Settings that rarely need a change.")
+        box.setDuration(0)
+        box.addWidget(self._form.native)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(box)
+
+    def read(self, **elsewhere: Any) -> T:
+        """Return the settings, with the values of the fields that are elsewhere.
+
+        Raises
+        ------
+        ValueError
+            A value is out of its limits.
+        """
+        settings: T = self._form(**elsewhere)
+        return settings

@@ -1,0 +1,228 @@
+"""Long work beside the window: a generator in a thread of its own, its steps and its errors in the window."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any, ClassVar
+
+from napari.utils.notifications import show_error, show_warning
+from qtpy.QtCore import QCoreApplication, QObject, QThread, QThreadPool, Signal
+from superqt.utils import WorkerBase
+from superqt.utils._qthreading import WorkerBaseSignals
+
+logger = logging.getLogger(__name__)
+
+Steps = Callable[[], Iterator[Any]]
+_NICENESS = 10
+_PATIENCE = 60_000  # ms that the end of the program waits for the last batch
+_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "unable to allocate")
+
+
+class _Signals(WorkerBaseSignals):
+    stepped = Signal(object, object)  # the job, what its generator yielded
+    failed = Signal(object, object)  # the job, the exception
+    ended = Signal(object)  # the job, always last
+
+
+class Job(WorkerBase):
+    """Iterates a generator in a thread of low priority.
+
+    superqt's own generator worker reports no RuntimeError, and leaves the generator to the garbage collector
+    after an abort. Here every exception is reported, and the generator is closed in its own thread.
+
+    Parameters
+    ----------
+    what
+        What it does, as the start of a sentence: "Predicting the volume".
+    steps
+        Called in the thread; returns the generator.
+    """
+
+    def __init__(self, what: str, steps: Steps) -> None:
+        super().__init__(SignalsClass=_Signals)
+        self.what = what
+        self._steps = steps
+
+    def run(self) -> None:
+        """Iterate until the end, an error, or :meth:`quit`; Qt calls this in the thread."""
+        # Replaces superqt's, which changes the warnings module of the whole process while a job runs.
+        self._running = True
+        try:
+            _step_back()
+            self.work()
+        except Exception as error:
+            logger.debug("%s failed", self.what, exc_info=True)
+            self.failed.emit(self, error)
+        finally:
+            self._running = False
+            self.ended.emit(self)
+            self._finished.emit(self)
+
+    def work(self) -> None:
+        """Iterate the generator; an abort takes effect before the next step."""
+        if self.abort_requested:
+            return
+        with closing(self._steps()) as steps:  # type: ignore[type-var]
+            for step in steps:
+                if self.abort_requested:
+                    return
+                self.stepped.emit(self, step)
+
+    def start(self) -> None:
+        """Start in the pool of low priority."""
+        self._worker_set.add(self)
+        self._finished.connect(self._set_discard)
+        _Pool.get().start(self)
+
+
+class _Pool:
+    """Threads of low priority: a thread cannot take its priority back, so Qt's shared ones are left alone."""
+
+    _pool: ClassVar[QThreadPool | None] = None
+
+    @classmethod
+    def get(cls) -> QThreadPool:
+        if cls._pool is None:
+            cls._pool = QThreadPool()
+            cls._pool.setMaxThreadCount(8)  # a lane runs one job at a time, and there are few lanes
+            cls._pool.setThreadPriority(QThread.Priority.LowPriority)
+            application = QCoreApplication.instance()
+            if application is not None:
+                application.aboutToQuit.connect(stop_all_jobs)
+            atexit.register(stop_all_jobs)
+        return cls._pool
+
+
+def stop_all_jobs() -> None:
+    """Ask every job to stop, and wait until they have: torch does not survive the end of the interpreter."""
+    for worker in list(WorkerBase._worker_set):
+        if isinstance(worker, Job):
+            worker.quit()
+    _Pool.get().waitForDone(_PATIENCE)
+
+
+def _step_back() -> None:
+    """Let the window go first when both want the processor; threads that torch starts from here follow."""
+    if sys.platform == "linux":  # where a priority belongs to a thread; Qt's has no effect there
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+
+
+class Lane(QObject):
+    """Runs one job at a time; the newest request wins.
+
+    A request that comes while a job runs asks it to stop, and starts when it has. What an outdated job
+    still delivers is dropped. Errors appear as one napari notification.
+
+    Signals
+    -------
+    stepped
+        What the current job's generator yielded.
+    ended
+        The lane is idle again: the job finished, failed or was cancelled.
+    """
+
+    stepped = Signal(object)
+    ended = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._job: Job | None = None
+        self._next: Job | None = None
+        self.succeeded = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job runs or waits."""
+        return self._job is not None
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the current job was asked to stop."""
+        return self._job is not None and self._job.abort_requested
+
+    def start(self, what: str, steps: Steps) -> None:
+        """Run a generator; whatever runs here now is outdated."""
+        job = Job(what, steps)
+        job.stepped.connect(self._on_stepped)
+        job.failed.connect(self._on_failed)
+        job.ended.connect(self._on_ended)
+        if self._job is None:
+            self._launch(job)
+        else:
+            self._job.quit()
+            self._next = job
+
+    def cancel(self) -> None:
+        """Ask the job to stop at its next step, and forget the one that waits."""
+        self._next = None
+        if self._job is not None:
+            self._job.quit()
+
+    def _launch(self, job: Job) -> None:
+        self._job, self.succeeded = job, True
+        job.start()
+
+    def _on_stepped(self, job: Job, step: Any) -> None:
+        if job is self._job and not job.abort_requested:
+            self.stepped.emit(step)
+
+    def _on_failed(self, job: Job, error: Exception) -> None:
+        if job is self._job:
+            self.succeeded = False
+            if self._next is None:
+                notify_error(error, job.what)
+
+    def _on_ended(self, job: Job) -> None:
+        if job is not self._job:
+            return
+        if job.abort_requested:
+            self.succeeded = False
+        following, self._job, self._next = self._next, None, None
+        if following is not None:
+            self._launch(following)
+        else:
+            self.ended.emit()
+
+
+def notify_error(error: Exception, what: str) -> None:
+    """Show an error as one napari notification in plain words."""
+    show_error(in_plain_words(error, what))
+
+
+def in_plain_words(error: Exception, what: str) -> str:
+    """Return what a person should read about an error.
+
+    The core's own errors (wrong values, missing files) name the value and the fix, and stay as they are.
+    """
+    text = str(error).strip()
+    if isinstance(error, MemoryError) or any(words in text.lower() for words in _MEMORY):
+        return (
+            f"{what} failed: not enough memory. Choose a smaller batch size under Advanced, close other "
+            "programs, or choose the device cpu."
+        )
+    if isinstance(error, (ValueError, FileNotFoundError, FileExistsError)) and text:
+        return text
+    return f"{what} failed: {text.splitlines()[0] if text else 'no reason given'} ({type(error).__name__})."
+
+
+class _WarningsToNapari(logging.Handler):
+    """The core logs what a user should check; here it becomes a notification."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        show_warning(record.getMessage())
+
+
+_to_napari = _WarningsToNapari(logging.WARNING)
+
+
+def show_logged_warnings() -> None:
+    """From now on show the package's warnings in napari."""
+    package = logging.getLogger("napari_dtn")
+    if _to_napari not in package.handlers:
+        package.addHandler(_to_napari)

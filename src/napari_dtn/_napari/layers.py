@@ -1,0 +1,218 @@
+"""Volumes as napari layers, and napari layers as volumes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import napari.layers
+
+    from napari_dtn.settings import VoxelSize
+    from napari_dtn.volume.opening import Volume
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+KEY = (
+    "napari_dtn"  # of a layer's metadata: {"path": ..., "voxel_size": ...}, and "role" on layers that we make
+)
+BOUNDARIES, WARP = "boundaries", "warp"
+NANOMETRES = ("nm", "nm", "nm")
+BOUNDARY_LOOK: dict[str, Any] = {
+    "colormap": "magenta",
+    "blending": "additive",
+    "opacity": 0.6,
+    "contrast_limits": (0, 255),
+}
+
+
+def image_data(volume: Volume, contrast_limits: tuple[float, float] | None) -> LayerData:
+    """Return the layer of a grey volume; without limits napari looks for some itself."""
+    look = {} if contrast_limits is None else {"contrast_limits": contrast_limits}
+    return _levels(volume), {**_common(volume), "colormap": "gray", **look}, "image"
+
+
+def labels_data(volume: Volume) -> LayerData:
+    """Return the layer of a volume of ids."""
+    return _levels(volume), _common(volume), "labels"
+
+
+def boundary_data(volume: Volume, name: str | None = None) -> LayerData:
+    """Return the overlay of a predicted volume."""
+    options = {**_common(volume), **BOUNDARY_LOOK, "name": name or volume.name}
+    options["metadata"][KEY]["role"] = BOUNDARIES
+    return _levels(volume), options, "image"
+
+
+def _levels(volume: Volume) -> Any:
+    return list(volume.levels) if len(volume.levels) > 1 else volume.data
+
+
+def _common(volume: Volume) -> dict[str, Any]:
+    facts = {"path": volume.path, "voxel_size": volume.voxel_size}
+    place: dict[str, Any] = {"translate": volume.translation}
+    if volume.voxel_size is not None:
+        place |= {"scale": volume.voxel_size, "units": NANOMETRES}
+    return {"name": volume.name, "multiscale": len(volume.levels) > 1, "metadata": {KEY: facts}, **place}
+
+
+def role_of(layer: napari.layers.Layer) -> str | None:
+    """Return what a layer of ours shows (:data:`BOUNDARIES`, :data:`WARP`); None for any other layer."""
+    facts = layer.metadata.get(KEY)
+    role = facts.get("role") if isinstance(facts, dict) else None
+    return str(role) if role else None
+
+
+def path_of(layer: napari.layers.Layer) -> str | None:
+    """Return the file that a layer was opened from, if any."""
+    facts = layer.metadata.get(KEY)
+    path = facts.get("path") if isinstance(facts, dict) else None
+    return str(path or layer.source.path) if path or layer.source.path else None
+
+
+def check_image(layer: napari.layers.Layer | None, others: Sequence[napari.layers.Layer] = ()) -> None:
+    """Check that a layer is a grey slice or stack.
+
+    Parameters
+    ----------
+    layer
+        The chosen layer; None where there is none to choose.
+    others
+        The viewer's layers, to say what is there instead.
+
+    Raises
+    ------
+    ValueError
+        It is not; the error names the layer, its kind and the fix.
+    """
+    if layer is None:
+        there = [other for other in others if role_of(other) is None]
+        instead = f"“{there[-1].name}” is a {_kind(there[-1])} layer. " if there else ""
+        raise ValueError(
+            f"There is no image layer to look at. {instead}Open a volume with File > Open, "
+            "or one of File > Open Sample > napari-dtn."
+        )
+    if _kind(layer) != "Image":
+        raise ValueError(
+            f"“{layer.name}” is a {_kind(layer)} layer; choose the Image layer that shows the EM volume."
+        )
+    if layer.rgb:
+        raise ValueError(
+            f"“{layer.name}” is a colour image (RGB), and the network looks at grey values: right-click the "
+            "layer, Split RGB, and choose one of the new layers."
+        )
+    if layer.ndim > 3:
+        raise ValueError(
+            f"“{layer.name}” has {layer.ndim} axes, and the network looks at stacks (Z, Y, X): right-click "
+            "the layer, Split Stack, until 3 axes are left, and choose one of the new layers."
+        )
+
+
+def _kind(layer: napari.layers.Layer) -> str:
+    return str(layer._type_string).capitalize() if hasattr(layer, "_type_string") else type(layer).__name__
+
+
+def stated_voxel_size(layer: napari.layers.Layer) -> VoxelSize | None:
+    """Return a layer's voxel size in nm, ``(Z, Y, X)``; None where its unit is no length.
+
+    The voxel of a single slice is taken as high as it is wide.
+    """
+    from napari_dtn.volume.geometry import nanometres
+
+    units = [nanometres(unit) for unit in layer.units]
+    sides = [float(side) * unit for side, unit in zip(layer.scale, units, strict=True) if unit is not None]
+    if len(sides) < layer.ndim:
+        return None
+    y, x = sides[-2:]
+    return (sides[-3] if len(sides) > 2 else y, y, x)
+
+
+def shown_voxel_size(layer: napari.layers.Layer) -> VoxelSize | None:
+    """Return a layer's scale as it is, ``(Z, Y, X)``; None where nobody has set it."""
+    sides = [float(side) for side in layer.scale[-3:]]
+    if all(side == 1 for side in sides):
+        return None
+    y, x = sides[-2:]
+    return (sides[-3] if len(sides) > 2 else y, y, x)
+
+
+def set_voxel_size(layer: napari.layers.Layer, voxel_size: VoxelSize) -> None:
+    """Give a layer this voxel size in nm, ``(Z, Y, X)``; its origin stays at the same voxel."""
+    ndim = layer.ndim
+    sides = [1.0] * (ndim - 3) + list(voxel_size)[-min(ndim, 3) :]
+    origin = [shift / scale for shift, scale in zip(layer.translate, layer.scale, strict=True)]
+    layer.scale = sides
+    layer.translate = [voxel * side for voxel, side in zip(origin, sides, strict=True)]
+    layer.units = ["pixel"] * (ndim - 3) + list(NANOMETRES)[-min(ndim, 3) :]
+
+
+def volume_of(layer: napari.layers.Layer, voxel_size: VoxelSize | None) -> Volume:
+    """Return what an image layer shows as a volume.
+
+    Parameters
+    ----------
+    layer
+        Passed :func:`check_image`.
+    voxel_size
+        In nm, ``(Z, Y, X)``; None where it is not known.
+
+    Raises
+    ------
+    ValueError
+        Its values are no real numbers, or it is empty.
+    """
+    from napari_dtn.volume.opening import Volume, volume_from_array
+
+    levels = list(layer.data) if layer.multiscale else [layer.data]
+    origin = [float(shift / side) for shift, side in zip(layer.translate, layer.scale, strict=True)]
+    z, y, x = [0.0] * (3 - len(origin)) + origin
+    arrays = tuple(volume_from_array(level, name=layer.name).data for level in levels)
+    volume = Volume(arrays, None, layer.name, path_of(layer), (z, y, x))
+    return volume if voxel_size is None else volume.with_voxel_size(voxel_size)
+
+
+def place_of(layer: napari.layers.Layer) -> dict[str, Any]:
+    """Return where a layer lies, as options for a layer ``(Z, Y, X)`` on top of it."""
+    if layer.ndim == 3:
+        names = ("scale", "translate", "rotate", "shear", "affine", "units")
+        return {name: getattr(layer, name) for name in names}
+    y, x = layer.scale
+    unit = str(layer.units[-1])
+    return {"scale": (y, y, x), "translate": (0.0, *layer.translate), "units": (unit,) * 3}
+
+
+def same_place(layer: napari.layers.Layer, image: napari.layers.Layer) -> None:
+    """Move a layer of ours, ``(..., Z, Y, X)``, to where the image lies."""
+    more = layer.ndim - 3
+    place = place_of(image)
+    layer.units = (*layer.units[:more], *place["units"])
+    layer.scale = (*([1.0] * more), *place["scale"])
+    layer.translate = (*([0.0] * more), *place["translate"])
+
+
+def default_output(layer: napari.layers.Layer) -> Path:
+    """Return where a layer's prediction goes unless somebody says otherwise: beside its file, or at home."""
+    name = f"{_file_name(layer.name)} boundaries.zarr"
+    path = path_of(layer)
+    if path is None:
+        return Path.home() / name
+    file = Path(path.partition("::")[0]).expanduser().absolute()
+    inside = [parent for parent in file.parents if _is_container(parent)]
+    folder = (inside[-1] if inside else file).parent
+    return (folder if _writable(folder) else Path.home()) / name
+
+
+def _is_container(path: Path) -> bool:
+    return path.suffix.lower() in {".zarr", ".h5", ".hdf5", ".hdf"}
+
+
+def _writable(folder: Path) -> bool:
+    import os
+
+    return folder.is_dir() and os.access(folder, os.W_OK)
+
+
+def _file_name(name: str) -> str:
+    return "".join("_" if letter in '<>:"/\\|?*' else letter for letter in name).strip() or "image"

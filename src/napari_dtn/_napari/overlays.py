@@ -1,0 +1,157 @@
+"""Predictions and warps as layers on top of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_dtn._napari.layers import BOUNDARIES, BOUNDARY_LOOK, KEY, WARP, place_of, same_place
+from napari_dtn._napari.stack import SliceStack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import napari.layers
+    import napari.viewer
+
+    from napari_dtn.warp import Warp
+
+# Okabe and Ito's blue, orange and yellow: told apart by colour-blind people, and legible on grey and magenta.
+BLUE, ORANGE, YELLOW = "#56b4e9", "#e69f00", "#f0e442"
+GRID, FIDUCIALS, ARROWS = "warp grid", "warp fiducials", "warp displacements"
+_LINES = 9
+_POINT, _LINE, _ARROW = 7.0, 1.2, 1.6  # pixels of the image
+
+
+def boundary_layer(
+    viewer: napari.viewer.Viewer, image: napari.layers.Layer, classes: int = 1
+) -> napari.layers.Layer:
+    """Return the layer ``<image> boundaries``, with a :class:`SliceStack`; made where it is missing."""
+    layer = find(viewer, image, BOUNDARIES)
+    shape = _shape(image, classes)
+    if layer is not None and isinstance(layer.data, SliceStack) and layer.data.shape == shape:
+        return layer
+    if layer is not None:
+        viewer.layers.remove(layer)
+    more = len(shape) - 3
+    with _selection_kept(viewer):
+        return viewer.add_image(
+            SliceStack(shape),
+            name=f"{image.name} {BOUNDARIES}",
+            metadata={KEY: {"role": BOUNDARIES}},
+            **BOUNDARY_LOOK,
+            **(place_of(image) if not more else {}),
+        )
+
+
+def _shape(image: napari.layers.Layer, classes: int) -> tuple[int, ...]:
+    finest = image.data[0] if image.multiscale else image.data
+    y, x = finest.shape[-2:]
+    z = finest.shape[0] if image.ndim > 2 else 1
+    return (z, y, x) if classes == 1 else (classes, z, y, x)
+
+
+def show_source(layer: napari.layers.Layer, source: Any, maker: Any) -> None:
+    """Let the overlay show a file that is being filled, and forget the previews."""
+    layer.data = SliceStack(layer.data.shape, source, maker)
+
+
+def shows(layer: napari.layers.Layer, z: int, maker: Hashable) -> bool:
+    """Whether the overlay shows, at slice z, what ``maker`` predicted with the whole volume."""
+    return isinstance(layer.data, SliceStack) and layer.data.holds(z, maker)
+
+
+def put(layer: napari.layers.Layer, z: int, plane: Any) -> None:
+    """Show a previewed slice."""
+    layer.data.put(z, plane)
+    layer.visible = True
+    layer.refresh()
+
+
+def complete(layer: napari.layers.Layer, z: int) -> None:
+    """Show slice z of the file, if the overlay still shows that file."""
+    if isinstance(layer.data, SliceStack):
+        layer.data.complete(z)
+        layer.refresh()
+
+
+def find(viewer: napari.viewer.Viewer, image: napari.layers.Layer, what: str) -> napari.layers.Layer | None:
+    """Return our layer of this name on top of an image."""
+    name = f"{image.name} {what}"
+    return next((layer for layer in viewer.layers if layer.name == name), None)
+
+
+def follow(viewer: napari.viewer.Viewer, image: napari.layers.Layer) -> None:
+    """Move what lies on top of an image to where it lies now."""
+    for what in (BOUNDARIES, GRID, FIDUCIALS, ARROWS):
+        layer = find(viewer, image, what)
+        if layer is not None:
+            same_place(layer, image)
+
+
+def show_warps(
+    viewer: napari.viewer.Viewer, image: napari.layers.Layer, warps: Sequence[Warp], z: int
+) -> None:
+    """Draw the warps of one tile: grid lines, arrows from the resting points, and the fiducial points."""
+    lines = [_on_slice(line, z) for warp in warps for line in warp.grid_lines(_LINES)]
+    arrows = np.concatenate([warp.arrows for warp in warps])
+    starts, moves = _on_slice(arrows[:, 0], z), _on_slice(arrows[:, 1], 0)
+    grid, vectors, points = _warp_layers(viewer, image)
+    grid.data = [(line, "path") for line in lines]
+    grid.edge_width = [_LINE] * len(lines)
+    grid.edge_color = [BLUE] * len(lines)
+    vectors.data = np.stack([starts, moves], axis=1)
+    points.data = starts + moves
+    for layer in (grid, vectors, points):
+        layer.visible = True
+
+
+def hide_warps(viewer: napari.viewer.Viewer) -> None:
+    """Take every warp out of the viewer."""
+    for layer in [layer for layer in viewer.layers if _is_warp(layer)]:
+        viewer.layers.remove(layer)
+
+
+def _is_warp(layer: napari.layers.Layer) -> bool:
+    return bool(layer.metadata.get(KEY, {}).get("role") == WARP)
+
+
+def _on_slice(points: Any, z: int) -> Any:
+    """``(P, 2)`` ``(y, x)`` -> ``(P, 3)`` ``(z, y, x)``."""
+    return np.column_stack([np.full(len(points), float(z)), points])
+
+
+def _warp_layers(
+    viewer: napari.viewer.Viewer, image: napari.layers.Layer
+) -> tuple[napari.layers.Shapes, napari.layers.Vectors, napari.layers.Points]:
+    place = place_of(image)
+    makers: dict[str, tuple[Any, dict[str, Any]]] = {
+        GRID: (viewer.add_shapes, {"opacity": 0.8}),
+        ARROWS: (
+            viewer.add_vectors,
+            {"edge_color": ORANGE, "edge_width": _ARROW, "vector_style": "arrow", "opacity": 1.0},
+        ),
+        FIDUCIALS: (
+            viewer.add_points,
+            {"face_color": YELLOW, "border_color": "black", "size": _POINT, "border_width": 0.15},
+        ),
+    }
+    with _selection_kept(viewer):
+        grid, vectors, points = (
+            find(viewer, image, what)
+            or make(ndim=3, name=f"{image.name} {what}", metadata={KEY: {"role": WARP}}, **place, **look)
+            for what, (make, look) in makers.items()
+        )
+    return grid, vectors, points
+
+
+@contextmanager
+def _selection_kept(viewer: napari.viewer.Viewer) -> Iterator[None]:
+    """A layer that appears by itself must not take the place of the one that the user works on."""
+    active = viewer.layers.selection.active
+    yield
+    if active is not None and active in viewer.layers:
+        viewer.layers.selection.active = active

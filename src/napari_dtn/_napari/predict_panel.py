@@ -1,0 +1,413 @@
+"""The panel "Predict boundaries": preview a slice, look at the warp, predict a volume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+
+from napari.utils.notifications import show_info
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QVBoxLayout, QWidget
+
+from napari_dtn._napari import overlays, tasks
+from napari_dtn._napari.controls import PredictControls
+from napari_dtn._napari.job import Lane, notify_error, show_logged_warnings
+from napari_dtn._napari.layer_choice import LayerChoice
+from napari_dtn._napari.layers import (
+    BOUNDARIES,
+    check_image,
+    default_output,
+    set_voxel_size,
+    shown_voxel_size,
+    stated_voxel_size,
+    volume_of,
+)
+from napari_dtn._napari.view import ViewWatcher, looked_at, slice_in_view
+from napari_dtn._napari.words import duration, progress_words, size_words
+from napari_dtn.nn.bundled import bundled_models
+from napari_dtn.settings import VoxelSize
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+    from qtpy.QtGui import QCloseEvent, QShowEvent
+
+    from napari_dtn.nn.checkpoint import ModelCard
+
+P = ParamSpec("P")
+_SURVEY_DELAY = 500  # ms after the panel has appeared: loading torch makes the window stutter
+_UNKNOWN: VoxelSize = (1.0, 1.0, 1.0)
+
+
+def _notified(
+    action: Callable[Concatenate[PredictPanel, P], None],
+) -> Callable[..., None]:
+    """Show what is wrong with the user's choices as a notification; the panel stays usable."""
+
+    @wraps(action)
+    def press(self: PredictPanel, *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            action(self, *args, **kwargs)
+        except Exception as error:  # the window must survive whatever a button does
+            notify_error(error, "That")
+
+    return press
+
+
+class PredictPanel(QWidget):
+    """Boundaries of an image layer, by a model.
+
+    Parameters
+    ----------
+    viewer
+        Its layers are offered, and it gets the overlays.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.setObjectName("predict")
+        self._viewer = viewer
+        self._desk = tasks.Desk()
+        self._cards: dict[str, ModelCard] = {}
+        self._tile_shown: Any = None
+        self._running: _Run | None = None
+        self._surveyed = False
+        self._choice = LayerChoice(viewer)
+        self.controls = PredictControls(self._choice)
+        self._volume_lane, self._preview_lane, self._warp_lane, self._survey_lane = (
+            Lane(self) for _ in range(4)
+        )
+        self._lanes = [self._volume_lane, self._preview_lane, self._warp_lane, self._survey_lane]
+        self._watcher = ViewWatcher(viewer, self)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.controls)
+        self._connect()
+        for model in bundled_models():
+            self.controls.add_model(model)
+        self._on_layer_changed()
+        self._show_busy()
+        show_logged_warnings()
+
+    def _connect(self) -> None:
+        controls = self.controls
+        self._choice.layer_changed.connect(self._on_layer_changed)
+        controls.voxel_size.applied.connect(self._apply_voxel_size)
+        controls.model.currentIndexChanged.connect(self._on_model_changed)
+        controls.model_file.clicked.connect(self._choose_model_file)
+        controls.output_file.clicked.connect(self._choose_output)
+        controls.preview.clicked.connect(self._preview)
+        controls.warp.toggled.connect(self._toggle_warp)
+        controls.run.clicked.connect(self._predict_volume)
+        controls.cancel.clicked.connect(self.cancel)
+        self._volume_lane.stepped.connect(self._on_volume_step)
+        self._volume_lane.ended.connect(self._on_volume_ended)
+        self._preview_lane.stepped.connect(self._on_preview_step)
+        self._preview_lane.ended.connect(self._on_preview_ended)
+        self._warp_lane.stepped.connect(self._on_warp)
+        self._survey_lane.stepped.connect(self._on_survey)
+        self._watcher.moved.connect(self._look_at_warp)
+        self.destroyed.connect(partial(_stop, self._lanes))
+
+    # ---- the panel comes and goes
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """Find the devices, and read the models' cards, once the panel is on screen."""
+        super().showEvent(event)
+        if not self._surveyed:
+            self._surveyed = True
+            QTimer.singleShot(_SURVEY_DELAY, self._survey)
+
+    def event(self, event: QEvent) -> bool:
+        """Stop when the panel is taken out of its dock: napari hides it and keeps it."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._leave()
+        return bool(super().event(event))
+
+    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
+        """Stop what runs."""
+        self._leave()
+        super().closeEvent(event)
+
+    def _leave(self) -> None:
+        self.controls.warp.setChecked(False)
+        _stop(self._lanes)
+
+    # ---- what is chosen
+
+    def _survey(self) -> None:
+        models = [self.controls.model.itemData(row) for row in range(self.controls.model.count())]
+        self._survey_lane.start("Looking for devices", partial(tasks.survey, models))
+
+    def _on_survey(self, found: tasks.DevicesFound | tasks.CardFound) -> None:
+        if isinstance(found, tasks.DevicesFound):
+            self.controls.show_devices(found.devices)
+            return
+        if found.card is None:
+            self._drop_model(found)
+        else:
+            self._cards[found.model] = found.card
+        self._on_model_changed()
+
+    def _drop_model(self, found: tasks.CardFound) -> None:
+        self.controls.model.removeItem(self.controls.model.findData(found.model))
+        if found.error is not None:
+            notify_error(found.error, "Reading the model")
+
+    def _on_model_changed(self, index: int = 0) -> None:
+        card = self._cards.get(self.controls.model.currentData())
+        self.controls.show_model_info(_in_words(card) if card else "")
+        self._show_voxel_size()
+        self._look_at_warp()
+
+    @_notified
+    def _choose_model_file(self, checked: bool = False) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Choose a model", "", "Models (*.safetensors)")
+        if path:
+            self.add_model(path)
+
+    def add_model(self, path: str | Path) -> None:
+        """Offer a model file, and choose it."""
+        self.controls.add_model(str(path), choose=True)
+        self._survey()
+
+    def _on_layer_changed(self) -> None:
+        layer = self._choice.layer
+        self.controls.output.setText("" if layer is None else str(default_output(layer)))
+        self._show_voxel_size()
+        self._look_at_warp()
+
+    def _show_voxel_size(self) -> None:
+        layer = self._choice.layer
+        card = self._cards.get(self.controls.model.currentData())
+        boxes = self.controls.voxel_size
+        if layer is None:
+            boxes.show_size(_UNKNOWN, "")
+        elif stated := stated_voxel_size(layer):
+            boxes.show_size(stated, "")
+        elif shown := shown_voxel_size(layer):
+            boxes.show_size(shown, "The layer's scale, without a unit – check that it is nm.")
+        elif card is not None and card.voxel_size:
+            boxes.show_size(card.voxel_size, "Not stated by the file – check. These are the model's.")
+        else:
+            boxes.show_size(_UNKNOWN, "Not stated by the file – check.")
+
+    @_notified
+    def _apply_voxel_size(self) -> None:
+        check_image(self._choice.layer, self._viewer.layers)
+        self._scale_layer(self._choice.layer)
+
+    def _scale_layer(self, layer: napari.layers.Layer | None) -> None:
+        """Give the layer the voxel size in the boxes, and everything on top of it."""
+        assert layer is not None
+        wanted = self.controls.voxel_size.value
+        if stated_voxel_size(layer) == wanted:
+            return
+        set_voxel_size(layer, wanted)
+        overlays.follow(self._viewer, layer)
+        self._viewer.reset_view()
+        self._show_voxel_size()
+
+    @_notified
+    def _choose_output(self, checked: bool = False) -> None:
+        start = self.controls.output.text()
+        path, _ = QFileDialog.getSaveFileName(
+            self,
+            "Where to write the boundaries",
+            start,
+            "OME-Zarr (*.zarr)",
+            options=QFileDialog.Option.DontConfirmOverwrite,
+        )
+        if path:
+            self.controls.output.setText(path)
+
+    def _request(self) -> tuple[napari.layers.Image, tasks.Request]:
+        """Take down what is chosen.
+
+        Raises
+        ------
+        ValueError
+            A choice is missing, or does not do.
+        """
+        layer = self._choice.layer
+        check_image(layer, self._viewer.layers)
+        assert layer is not None
+        model = self.controls.model.currentData()
+        if not model:
+            raise ValueError("No model is chosen: press “File…” and choose a .safetensors file.")
+        settings = self.controls.settings.read(device=self.controls.device.currentData())
+        volume = volume_of(layer, stated_voxel_size(layer))
+        return layer, tasks.Request(layer.data, volume, model, tasks.leave_a_core(settings))
+
+    # ---- preview
+
+    @_notified
+    def _preview(self, checked: bool = False) -> None:
+        layer, request = self._request()
+        z = slice_in_view(self._viewer, layer)
+        known = overlays.find(self._viewer, layer, BOUNDARIES)
+        if known is not None and overlays.shows(known, z, request.maker):
+            known.visible = True
+            return
+        self._previewed_layer = layer
+        self._preview_lane.start(f"Previewing slice {z}", partial(tasks.preview, self._desk, request, z))
+        self._say(f"Previewing slice {z}: loading the model …")
+        self._show_busy()
+
+    def _on_preview_step(self, step: tasks.PreviewPart | tasks.Previewed) -> None:
+        if isinstance(step, tasks.PreviewPart):
+            if not self._volume_lane.busy:
+                self.controls.show_progress(step.done, step.total)
+                self._say(f"Preview: tile {step.done} of {step.total}")
+            return
+        image = self._previewed_layer
+        if image in self._viewer.layers:
+            layer = overlays.boundary_layer(self._viewer, image, step.classes)
+            overlays.put(layer, step.z, step.plane)
+        if not self._volume_lane.busy:
+            self._say(f"Slice {step.z}: {image.name} {BOUNDARIES}")
+
+    def _on_preview_ended(self) -> None:
+        if not self._volume_lane.busy:
+            self.controls.show_progress(0, 1)
+            if not self._preview_lane.succeeded:
+                self._say("Preview stopped.")
+        self._show_busy()
+
+    # ---- warp
+
+    @_notified
+    def _toggle_warp(self, on: bool) -> None:
+        self._tile_shown = None
+        if not on:
+            self._watcher.stop()
+            self._warp_lane.cancel()
+            overlays.hide_warps(self._viewer)
+            return
+        try:
+            self._request()
+        except ValueError:
+            self.controls.warp.setChecked(False)
+            raise
+        self._watcher.start()
+        self._look_at_warp()
+
+    def _look_at_warp(self) -> None:
+        if not self.controls.warp.isChecked():
+            return
+        try:
+            layer, request = self._request()
+        except ValueError:  # the layer went away; the next choice starts again
+            overlays.hide_warps(self._viewer)
+            return
+        at = looked_at(self._viewer, layer)
+        self._warped_layer = layer
+        self._warp_lane.start(
+            "Showing the warp", partial(tasks.warp, self._desk, request, at, self._tile_shown)
+        )
+
+    def _on_warp(self, found: tasks.WarpFound) -> None:
+        if not found.warps:
+            self.controls.warp.setChecked(False)
+            show_info(f"The model {found.model} has no transformer, so it has no warp to show.")
+        elif self._warped_layer in self._viewer.layers:
+            self._tile_shown = found.tile
+            overlays.show_warps(self._viewer, self._warped_layer, found.warps, found.z)
+
+    # ---- volume
+
+    @_notified
+    def _predict_volume(self, checked: bool = False) -> None:
+        layer, _ = self._request()
+        output = self._output()
+        if output.exists() and not self._may_replace(output):
+            return
+        self._scale_layer(layer)
+        layer, request = self._request()
+        self._running = _Run(layer, output)
+        self._volume_lane.start(
+            "Predicting the volume", partial(tasks.whole, self._desk, request, output, output.exists())
+        )
+        self.controls.show_progress(0, 0)
+        self._say("Loading the model …")
+        self._show_busy()
+
+    def _output(self) -> Path:
+        text = self.controls.output.text().strip()
+        if not text:
+            raise ValueError("Output is empty; type the path of a new folder that ends in .zarr.")
+        path = Path(text).expanduser()
+        return path if path.suffix == ".zarr" else path.with_name(path.name + ".zarr")
+
+    def _may_replace(self, output: Path) -> bool:
+        answer = QMessageBox.question(
+            self, "Replace the prediction?", f"{output} exists. Replace it by a new prediction?"
+        )
+        return bool(answer == QMessageBox.StandardButton.Yes)
+
+    def _on_volume_step(self, part: tasks.VolumePart) -> None:
+        run, step = self._running, part.step
+        if run is None:
+            return
+        run.done, run.total, run.elapsed = step.slices_done, step.slices, step.elapsed
+        self.controls.show_progress(step.done, step.total)
+        self._say(progress_words(step))
+        if run.image in self._viewer.layers:
+            if run.overlay is None:
+                run.overlay = overlays.boundary_layer(self._viewer, run.image, part.classes)
+                overlays.show_source(run.overlay, part.stored, part.request.maker)
+            if step.slice_done:
+                overlays.complete(run.overlay, step.z)
+
+    def _on_volume_ended(self) -> None:
+        run, self._running = self._running, None
+        self._show_busy()
+        self.controls.show_progress(0, 1)
+        if run is None:
+            return
+        if self._volume_lane.succeeded:
+            self._say(f"{run.done} slices in {duration(run.elapsed)}, saved to {run.output}")
+        elif run.done:
+            self._say(f"Stopped. {run.done} of {run.total} slices are in {run.output}")
+        else:
+            self._say("Stopped.")
+
+    # ---- small things
+
+    def cancel(self, checked: bool = False) -> None:
+        """Stop the prediction and the preview after their current batch."""
+        self._volume_lane.cancel()
+        self._preview_lane.cancel()
+        self._say("Stopping …")
+
+    def _show_busy(self) -> None:
+        self.controls.show_busy(self._volume_lane.busy, self._preview_lane.busy)
+
+    def _say(self, text: str) -> None:
+        self.controls.show_status(text)
+
+
+class _Run:
+    """A volume that is being predicted."""
+
+    def __init__(self, image: napari.layers.Image, output: Path) -> None:
+        self.image = image
+        self.output = output
+        self.overlay: napari.layers.Layer | None = None
+        self.done = self.total = 0
+        self.elapsed = 0.0
+
+
+def _stop(lanes: list[Lane], *_: Any) -> None:
+    for lane in lanes:
+        lane.cancel()
+
+
+def _in_words(card: ModelCard) -> str:
+    """``DTN · tiles of 224 px · trained at 30 × 6 × 6 nm``."""
+    parts = [card.network.arch.upper(), f"tiles of {card.patch_size} px"]
+    if card.voxel_size:
+        parts.append(f"trained at {size_words(card.voxel_size)}")
+    return " · ".join(parts)

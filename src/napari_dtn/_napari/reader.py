@@ -1,0 +1,110 @@
+"""File > Open: every format that the package reads, as lazy layers at their true scale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_dtn._napari.layers import LayerData
+    from napari_dtn.volume.opening import Volume
+
+Paths = str | Sequence[str]
+_SAMPLES = 16
+_SMALLEST_ID = 4  # bytes: smaller integers are usually intensities
+
+
+def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
+    """Return the reader of a path; None for what is none of our formats.
+
+    Parameters
+    ----------
+    path
+        A file or a folder; several where the user opens them as one stack.
+    """
+    from napari_dtn.volume.opening import sniff
+
+    paths = [path] if isinstance(path, str) else list(path)
+    return read if paths and all(sniff(one) for one in paths) else None
+
+
+def read(path: Paths) -> list[LayerData]:
+    """Open a path as layers; several paths are slices of one stack.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        It cannot be opened; the error names the path and the fix.
+    """
+    from napari_dtn.volume.opening import open_volume
+
+    if not isinstance(path, str):
+        return [_layer(_stacked(path), None)] if len(path) > 1 else read(path[0])
+    provenance = _provenance(path)
+    if "model" in provenance:
+        return _prediction(path, provenance)
+    return [_layer(open_volume(path), path)]
+
+
+def _prediction(path: str, provenance: dict[str, Any]) -> list[LayerData]:
+    """A prediction of ours: one overlay, or one for each class."""
+    from napari_dtn._napari.layers import boundary_data
+    from napari_dtn.volume.opening import open_volume
+
+    names = provenance.get("class_names") or ["boundary"]
+    if len(names) == 1:
+        return [boundary_data(open_volume(path))]
+    volumes = [open_volume(path, channel=number) for number in range(len(names))]
+    return [
+        boundary_data(volume, f"{volume.name} {name}") for volume, name in zip(volumes, names, strict=True)
+    ]
+
+
+def _layer(volume: Volume, path: str | None) -> LayerData:
+    from napari_dtn._napari.layers import image_data, labels_data
+
+    if _holds_ids(volume, path):
+        return labels_data(volume)
+    return image_data(volume, _contrast_limits(volume))
+
+
+def _holds_ids(volume: Volume, path: str | None) -> bool:
+    from napari_dtn.volume.ome_zarr import is_label_image
+
+    dtype = volume.data.dtype
+    if dtype.kind == "b" or (dtype.kind in "ui" and dtype.itemsize >= _SMALLEST_ID):
+        return True
+    return dtype.kind in "ui" and path is not None and is_label_image(path)
+
+
+def _contrast_limits(volume: Volume) -> tuple[float, float] | None:
+    from napari_dtn.volume.intensity import estimate_intensity
+
+    try:
+        found = estimate_intensity(volume, samples=_SAMPLES)
+    except ValueError:  # empty, or not finite: it is shown all the same
+        return None
+    return (found.low, found.high) if found.low < found.high else None
+
+
+def _provenance(path: str) -> dict[str, Any]:
+    from napari_dtn.volume.writing import read_attributes
+
+    return read_attributes(path)
+
+
+def _stacked(paths: Sequence[str]) -> Volume:
+    """Put slices, or stacks of one section size, on top of each other in the order given."""
+    from dataclasses import replace
+
+    import dask.array as da
+
+    from napari_dtn.volume.opening import open_volume
+
+    volumes = [open_volume(path) for path in paths]
+    sizes = {volume.shape[1:] for volume in volumes}
+    if len(sizes) > 1:
+        listed = ", ".join(f"{y} x {x}" for y, x in sorted(sizes))
+        raise ValueError(f"These files do not make one stack: their slices have {listed} pixels.")
+    data: da.Array = da.concatenate([volume.data for volume in volumes])  # type: ignore[no-untyped-call]
+    return replace(volumes[0], levels=(data,))

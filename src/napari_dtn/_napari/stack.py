@@ -1,0 +1,96 @@
+"""A stack of slices of which few are known: what the overlay of predictions shows."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+
+@dataclass(eq=False)
+class SliceStack:
+    """Array-like ``(Z, Y, X)`` or ``(C, Z, Y, X)``, uint8, 0 where nothing is predicted.
+
+    Previewed slices are kept in memory, those of a volume in its file; nothing else takes memory.
+
+    Parameters
+    ----------
+    shape
+        Its shape; all but Z is the shape of a slice.
+    source
+        The file's array, of this shape; its slices count once :meth:`complete` has named them.
+    maker
+        What made the slices of the source: to know whether a slice is what would be predicted now.
+    """
+
+    shape: tuple[int, ...]
+    source: Any = None
+    maker: Hashable = None
+    dtype: np.dtype[np.uint8] = field(default_factory=lambda: np.dtype(np.uint8))
+    _planes: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
+    _complete: set[int] = field(default_factory=set)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements, most of which are nowhere in memory."""
+        return int(np.prod([int(side) for side in self.shape], dtype=object))
+
+    def put(self, z: int, plane: NDArray[np.uint8]) -> None:
+        """Set slice z, ``(Y, X)`` or ``(C, Y, X)``."""
+        self._complete.discard(z)
+        self._planes[z] = plane
+
+    def complete(self, z: int) -> None:
+        """Show slice z from the source from now on."""
+        self._planes.pop(z, None)
+        self._complete.add(z)
+
+    def holds(self, z: int, maker: Hashable) -> bool:
+        """Whether slice z comes from the source, and ``maker`` made it."""
+        return z in self._complete and maker == self.maker
+
+    def __getitem__(self, key: Any) -> NDArray[np.uint8]:
+        keys = self._all_axes(key)
+        axis = self.ndim - 3
+        zs, others = keys[axis], (*keys[:axis], *keys[axis + 1 :])
+        if isinstance(zs, (int, np.integer)):
+            return self._plane(int(zs), others)
+        planes = [self._plane(int(z), others) for z in np.arange(self.shape[axis])[zs]]
+        if not planes:
+            return np.zeros((*self.shape[:axis], 0, *self.shape[axis + 1 :]), self.dtype)[
+                (*keys[:axis], slice(None), *keys[axis + 1 :])
+            ]
+        at = sum(not isinstance(one, (int, np.integer)) for one in keys[:axis])
+        return np.stack(planes, axis=at)
+
+    def _all_axes(self, key: Any) -> tuple[Any, ...]:
+        keys = key if isinstance(key, tuple) else (key,)
+        if any(one is Ellipsis for one in keys):
+            gap = next(i for i, one in enumerate(keys) if one is Ellipsis)
+            missing = self.ndim - len(keys) + 1
+            keys = (*keys[:gap], *[slice(None)] * missing, *keys[gap + 1 :])
+        return (*keys, *[slice(None)] * (self.ndim - len(keys)))
+
+    def _plane(self, z: int, key: tuple[Any, ...]) -> NDArray[np.uint8]:
+        count = self.shape[-3]
+        if not -count <= z < count:
+            raise IndexError(f"slice {z} of {count}")
+        z %= count
+        if z in self._planes:
+            plane: NDArray[np.uint8] = self._planes[z][key]
+            return plane
+        if z in self._complete:
+            return np.asarray(self.source[(*key[:-2], z, *key[-2:])])
+        blank = np.broadcast_to(np.zeros((), self.dtype), (*self.shape[:-3], *self.shape[-2:]))
+        return np.array(blank[key])
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:], dtype=dtype)

@@ -1,0 +1,250 @@
+"""What the panel asks of the core: generators of frozen events for a job; no Qt, no napari."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_dtn.settings import Device, PredictSettings, usable_cores
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_dtn.nn.checkpoint import Model, ModelCard
+    from napari_dtn.predict import Predictor, TileDone
+    from napari_dtn.volume.intensity import Intensity
+    from napari_dtn.volume.opening import Volume
+    from napari_dtn.warp import Warp
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What the panel shows at the moment that a button is pressed.
+
+    Parameters
+    ----------
+    data
+        The image layer's own data: whether two requests look at the same image is its identity.
+    volume
+        The same, as a volume.
+    model
+        Bundled name, or path of a file.
+    settings
+        How to run it.
+    """
+
+    data: Any
+    volume: Volume
+    model: str
+    settings: PredictSettings
+
+    @property
+    def maker(self) -> Hashable:
+        """What decides about a predicted slice: equal for requests with equal answers."""
+        return id(self.data), self.model, _changed(self.model), self.settings
+
+
+def _changed(model: str) -> int:
+    """When a model's file was written last: it may be trained again under the same name."""
+    path = Path(model)
+    return path.stat().st_mtime_ns if path.is_file() else 0
+
+
+def leave_a_core(settings: PredictSettings) -> PredictSettings:
+    """Return the settings with one core less than there are, unless the user chose a number."""
+    return replace(settings, threads=settings.threads or max(1, usable_cores() - 1))
+
+
+class Desk:
+    """Keeps the last model and what it was set up for, so that the second preview is quick.
+
+    Jobs of several threads ask it; only one of them loads.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._model: tuple[Hashable, Model] | None = None
+        self._intensity: tuple[Any, Intensity] | None = None
+        self._predictor: tuple[Hashable, Predictor] | None = None
+
+    def predictor(self, request: Request) -> Predictor:
+        """Return the request's model, set up for its volume."""
+        from napari_dtn.predict import Predictor, use_threads
+
+        use_threads(request.settings)
+        with self._lock:
+            if self._predictor is None or self._predictor[0] != request.maker:
+                model, intensity = self._load(request), self._statistics(request)
+                made = Predictor.of(model, request.volume, request.settings, intensity)
+                self._predictor = request.maker, made
+            return self._predictor[1]
+
+    def _load(self, request: Request) -> Model:
+        from napari_dtn.nn.checkpoint import load_model
+
+        key = request.model, _changed(request.model), request.settings.device
+        if self._model is None or self._model[0] != key:
+            self._model = self._predictor = None  # two models need not be in memory at once
+            self._model = key, load_model(request.model, request.settings.device)
+        return self._model[1]
+
+    def _statistics(self, request: Request) -> Intensity:
+        from napari_dtn.volume.intensity import estimate_intensity
+
+        if self._intensity is None or self._intensity[0] is not request.data:
+            self._intensity = request.data, estimate_intensity(request.volume)
+        return self._intensity[1]
+
+
+@dataclass(frozen=True)
+class PreviewPart:
+    """Some tiles of a previewed slice are done."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, eq=False)
+class Previewed:
+    """A previewed slice.
+
+    Parameters
+    ----------
+    request
+        What was asked for.
+    z
+        The slice.
+    plane
+        uint8, ``(Y, X)``, or ``(C, Y, X)`` for several classes.
+    classes
+        Maps in it.
+    """
+
+    request: Request
+    z: int
+    plane: NDArray[np.uint8]
+    classes: int
+
+
+def preview(desk: Desk, request: Request, z: int) -> Iterator[PreviewPart | Previewed]:
+    """Predict slice z: its parts, then the slice."""
+    import numpy as np
+
+    from napari_dtn.predict import as_uint8
+
+    predictor = desk.predictor(request)
+    _, height, width = request.volume.shape
+    y, x = slice(0, height), slice(0, width)
+    out = np.zeros((predictor.classes, height, width), np.float32)
+    done, total = 0, len(predictor.grid.over(y, x))
+    yield PreviewPart(done, total)
+    for count in predictor.slice_steps(z, y, x, out):
+        done += count
+        yield PreviewPart(done, total)
+    plane = as_uint8(out if predictor.classes > 1 else out[0])
+    yield Previewed(request, z, plane, predictor.classes)
+
+
+@dataclass(frozen=True, eq=False)
+class VolumePart:
+    """Some tiles of a volume are done.
+
+    Parameters
+    ----------
+    request
+        What was asked for.
+    step
+        How far it is.
+    stored
+        The file's array, to look into; ``(Z, Y, X)``, or ``(C, Z, Y, X)`` for several classes.
+    classes
+        Maps in it.
+    """
+
+    request: Request
+    step: TileDone
+    stored: Any
+    classes: int
+
+
+def whole(desk: Desk, request: Request, output: Path, overwrite: bool) -> Iterator[VolumePart]:
+    """Predict the whole volume into a file."""
+    from contextlib import closing
+
+    import zarr
+
+    from napari_dtn.predict import predict
+
+    predictor = desk.predictor(request)
+    stored = None
+    steps = predict(predictor.model, request.volume, output, settings=request.settings, overwrite=overwrite)
+    with closing(steps):  # type: ignore[type-var]
+        for step in steps:
+            if stored is None:
+                stored = zarr.open_array(str(output / "0"), mode="r")
+            yield VolumePart(request, step, stored, predictor.classes)
+
+
+@dataclass(frozen=True, eq=False)
+class WarpFound:
+    """The warps of the tile that weighs most at a pixel.
+
+    Parameters
+    ----------
+    tile
+        What it belongs to: equal for equal tiles of equal requests.
+    z
+        The slice.
+    warps
+        One for each level with a transformer pair; none for a U-Net.
+    model
+        The model's name.
+    """
+
+    tile: Hashable
+    z: int
+    warps: tuple[Warp, ...]
+    model: str
+
+
+def warp(desk: Desk, request: Request, at: tuple[int, int, int], shown: Hashable) -> Iterator[WarpFound]:
+    """Find the warps at pixel (z, y, x); nothing where ``shown`` is their tile already."""
+    z, y, x = at
+    predictor = desk.predictor(request)
+    place = predictor.grid.at(y, x)
+    tile = request.maker, z, place.row, place.column
+    if tile != shown:
+        yield WarpFound(tile, z, predictor.warps(z, y, x), predictor.model.card.name)
+
+
+@dataclass(frozen=True)
+class DevicesFound:
+    """What this machine computes on, the fastest first, each with a description."""
+
+    devices: dict[Device, str]
+
+
+@dataclass(frozen=True)
+class CardFound:
+    """The card of a model, or why there is none."""
+
+    model: str
+    card: ModelCard | None
+    error: Exception | None = None
+
+
+def survey(models: Sequence[str]) -> Iterator[DevicesFound | CardFound]:
+    """Find the devices, and read the models' cards; loads torch."""
+    from napari_dtn.nn.backends import describe_devices
+    from napari_dtn.nn.checkpoint import load_card
+
+    yield DevicesFound(describe_devices())
+    for model in models:
+        try:
+            yield CardFound(model, load_card(model))
+        except (OSError, ValueError) as error:
+            yield CardFound(model, None, error)

@@ -1,0 +1,86 @@
+"""Where in an image the user looks: calm signals out of the viewer's many events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+_CALM = 120  # ms without another event
+
+
+class ViewWatcher(QObject):
+    """Says that the user looks at another place, once cursor, slider and camera have come to rest.
+
+    Signals
+    -------
+    moved
+        Ask :func:`looked_at` for the place.
+    """
+
+    moved = Signal()
+
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_CALM)
+        self._timer.timeout.connect(self.moved)
+
+    def start(self) -> None:
+        """Watch."""
+        for event in self._events():
+            event.connect(self._restart)
+
+    def stop(self) -> None:
+        """Watch no more."""
+        self._timer.stop()
+        for event in self._events():
+            event.disconnect(self._restart)
+
+    def _events(self) -> list[Any]:
+        viewer = self._viewer
+        return [
+            viewer.cursor.events.position,
+            viewer.dims.events.current_step,
+            viewer.camera.events.center,
+            viewer.camera.events.zoom,
+        ]
+
+    def _restart(self, event: Any = None) -> None:
+        self._timer.start()
+
+
+def slice_in_view(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> int:
+    """Return the index of the layer's slice that the viewer shows; 0 for a single slice.
+
+    Where the viewer shows a place outside of the layer, it is the nearest slice.
+    """
+    if layer.ndim < 3:
+        return 0
+    return _inside(layer, viewer.dims.point)[-3]
+
+
+def looked_at(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> tuple[int, int, int]:
+    """Return the pixel (z, y, x) under the cursor, or at the centre where the cursor is off the canvas."""
+    position = list(viewer.dims.point)
+    if viewer.mouse_over_canvas and len(viewer.cursor.position) == len(position):
+        position = list(viewer.cursor.position)
+    else:
+        shown = viewer.dims.displayed
+        for axis, centre in zip(shown, viewer.camera.center[-len(shown) :], strict=True):
+            position[axis] = centre
+    y, x = _inside(layer, position)[-2:]
+    return slice_in_view(viewer, layer), y, x
+
+
+def _inside(layer: napari.layers.Layer, position: Any) -> list[int]:
+    """World coordinates -> the nearest pixel of a layer."""
+    data = layer.world_to_data(list(position)[-layer.ndim :])
+    shape = (layer.data[0] if layer.multiscale else layer.data).shape
+    return [min(max(round(float(at)), 0), size - 1) for at, size in zip(data, shape, strict=True)]

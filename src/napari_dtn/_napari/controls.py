@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel
 
 from napari_dtn._napari.form import SettingsForm, named
 from napari_dtn._napari.layer_choice import LayerChoice
@@ -43,7 +44,7 @@ class VoxelSizeBoxes(QWidget):
             QPushButton("Apply"), f"{NAME}.voxel_apply", "Scale the image layer by these numbers."
         )
         self._apply.clicked.connect(self.applied)
-        self._hint = named(_small_label(), f"{NAME}.voxel_hint", "Where the voxel size comes from.")
+        self._hint = named(_note(), f"{NAME}.voxel_hint", "Where the voxel size comes from.")
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -85,7 +86,7 @@ class PredictControls(QWidget):
             QToolButton(), f"{NAME}.model_file", "Choose a model file (.safetensors) that you trained."
         )
         self.model_file.setText("File…")
-        self.model_info = named(_small_label(), f"{NAME}.model_info", "What the chosen model is.")
+        self.model_info = named(_note(), f"{NAME}.model_info", "What the chosen model is.")
         self.device = named(
             _shrinking_box(),
             f"{NAME}.device",
@@ -119,7 +120,10 @@ class PredictControls(QWidget):
             QPushButton("Cancel"), f"{NAME}.cancel", "Stop now; slices that are done stay on disk."
         )
         self.progress = named(QProgressBar(), f"{NAME}.progress", "How far the prediction is.")
-        self.status = named(_small_label(), f"{NAME}.status", "What the panel does, or did last.")
+        self.progress.setRange(0, 1)
+        self.progress.setFormat("")
+        self.status = named(QLabel(), f"{NAME}.status", "What the panel did last.")
+        self.status.setWordWrap(True)
 
     def _lay_out(self) -> None:
         form = QFormLayout()
@@ -166,10 +170,19 @@ class PredictControls(QWidget):
         """Say what the panel does."""
         _show(self.status, text)
 
-    def show_progress(self, done: int, total: int) -> None:
-        """Fill the bar; a total of 0 means that the end is not known."""
+    def show_progress(self, done: int, total: int, text: str) -> None:
+        """Fill the bar, with words on it; a total of 0 means that the end is not known."""
         self.progress.setRange(0, total)
         self.progress.setValue(done)
+        self.progress.setFormat(text)
+        self.show_status("" if total else text)  # a bar without an end has no words on it
+
+    def show_end(self, text: str) -> None:
+        """Empty the bar, and say how it ended."""
+        self.progress.setRange(0, 1)
+        self.progress.reset()
+        self.progress.setFormat("")
+        self.show_status(text)
 
     def show_busy(self, running: bool, looking: bool) -> None:
         """Enable what can be pressed while a volume is predicted, or a slice."""
@@ -178,8 +191,15 @@ class PredictControls(QWidget):
         self.cancel.setEnabled(running or looking)
 
 
+class _PlainSpinBox(QDoubleSpinBox):
+    """Shows 30, not 30.000."""
+
+    def textFromValue(self, value: float) -> str:  # noqa: N802
+        return f"{value:.10g}"
+
+
 def _nanometres() -> QDoubleSpinBox:
-    box = QDoubleSpinBox()
+    box = _PlainSpinBox()
     box.setRange(0.001, 1e6)
     box.setDecimals(3)
     box.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
@@ -188,11 +208,12 @@ def _nanometres() -> QDoubleSpinBox:
     return box
 
 
-def _small_label() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setVisible(False)
-    return label
+def _note() -> QElidingLabel:
+    """One line that a narrow panel shortens."""
+    note = QElidingLabel()
+    note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    note.setVisible(False)
+    return note
 
 
 def _show(label: QLabel, text: str) -> None:

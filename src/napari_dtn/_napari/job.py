@@ -19,7 +19,7 @@ from superqt.utils._qthreading import WorkerBaseSignals
 logger = logging.getLogger(__name__)
 
 Steps = Callable[[], Iterator[Any]]
-_NICENESS = 10
+_NICENESS = 5
 _PATIENCE = 60_000  # ms that the end of the program waits for the last batch
 _MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "unable to allocate")
 

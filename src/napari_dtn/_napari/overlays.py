@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dtn._napari.layers import BOUNDARIES, BOUNDARY_LOOK, KEY, WARP, place_of, same_place
+from napari_dtn._napari.layers import BOUNDARIES, BOUNDARY_LOOK, KEY, WARP, place_of, role_of, same_place
 from napari_dtn._napari.stack import SliceStack
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's blue, orange and yellow: told apart by colour-blind people, and legible on grey and magenta.
 BLUE, ORANGE, YELLOW = "#56b4e9", "#e69f00", "#f0e442"
-GRID, FIDUCIALS, ARROWS = "warp grid", "warp fiducials", "warp displacements"
+GRID, FIDUCIALS, ARROWS = "warp grid", "warp fiducials", "warp arrows"
 _LINES = 9
 _POINT, _LINE, _ARROW = 7.0, 1.2, 1.6  # pixels of the image
 
@@ -29,22 +29,35 @@ _POINT, _LINE, _ARROW = 7.0, 1.2, 1.6  # pixels of the image
 def boundary_layer(
     viewer: napari.viewer.Viewer, image: napari.layers.Layer, classes: int = 1
 ) -> napari.layers.Layer:
-    """Return the layer ``<image> boundaries``, with a :class:`SliceStack`; made where it is missing."""
-    layer = find(viewer, image, BOUNDARIES)
-    shape = _shape(image, classes)
-    if layer is not None and isinstance(layer.data, SliceStack) and layer.data.shape == shape:
-        return layer
-    if layer is not None:
-        viewer.layers.remove(layer)
-    more = len(shape) - 3
+    """Return the layer ``<image> boundaries``, with a :class:`SliceStack`; made where it is missing.
+
+    A prediction that was opened from a file under this name stays visible, with new previews in its place.
+    """
+    layer, shape = find(viewer, image, BOUNDARIES), _shape(image, classes)
+    if layer is None or tuple(layer.data.shape) != shape:
+        if layer is not None:
+            viewer.layers.remove(layer)
+        return _add_boundaries(viewer, image, SliceStack(shape))
+    if not isinstance(layer.data, SliceStack):
+        layer.data = SliceStack(shape, layer.data, complete=set(range(shape[-3])))
+    return layer
+
+
+def _add_boundaries(
+    viewer: napari.viewer.Viewer, image: napari.layers.Layer, stack: SliceStack
+) -> napari.layers.Layer:
+    place = place_of(image) if stack.ndim == 3 else {}
     with _selection_kept(viewer):
-        return viewer.add_image(
-            SliceStack(shape),
+        layer = viewer.add_image(
+            stack,
             name=f"{image.name} {BOUNDARIES}",
             metadata={KEY: {"role": BOUNDARIES}},
             **BOUNDARY_LOOK,
-            **(place_of(image) if not more else {}),
+            **place,
         )
+    same_place(layer, image)
+    viewer.layers.move(viewer.layers.index(layer), viewer.layers.index(image) + 1)
+    return layer
 
 
 def _shape(image: napari.layers.Layer, classes: int) -> tuple[int, ...]:
@@ -74,14 +87,14 @@ def put(layer: napari.layers.Layer, z: int, plane: Any) -> None:
 def complete(layer: napari.layers.Layer, z: int) -> None:
     """Show slice z of the file, if the overlay still shows that file."""
     if isinstance(layer.data, SliceStack):
-        layer.data.complete(z)
+        layer.data.add_complete(z)
         layer.refresh()
 
 
 def find(viewer: napari.viewer.Viewer, image: napari.layers.Layer, what: str) -> napari.layers.Layer | None:
     """Return our layer of this name on top of an image."""
     name = f"{image.name} {what}"
-    return next((layer for layer in viewer.layers if layer.name == name), None)
+    return next((one for one in viewer.layers if one.name == name and role_of(one) is not None), None)
 
 
 def follow(viewer: napari.viewer.Viewer, image: napari.layers.Layer) -> None:
@@ -111,12 +124,8 @@ def show_warps(
 
 def hide_warps(viewer: napari.viewer.Viewer) -> None:
     """Take every warp out of the viewer."""
-    for layer in [layer for layer in viewer.layers if _is_warp(layer)]:
+    for layer in [layer for layer in viewer.layers if role_of(layer) == WARP]:
         viewer.layers.remove(layer)
-
-
-def _is_warp(layer: napari.layers.Layer) -> bool:
-    return bool(layer.metadata.get(KEY, {}).get("role") == WARP)
 
 
 def _on_slice(points: Any, z: int) -> Any:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 _SURVEY_DELAY = 500  # ms after the panel has appeared: loading torch makes the window stutter
+_NOT_STATED = "Not stated by the file – check"
 _UNKNOWN: VoxelSize = (1.0, 1.0, 1.0)
 
 
@@ -188,11 +189,11 @@ class PredictPanel(QWidget):
         elif stated := stated_voxel_size(layer):
             boxes.show_size(stated, "")
         elif shown := shown_voxel_size(layer):
-            boxes.show_size(shown, "The layer's scale, without a unit – check that it is nm.")
+            boxes.show_size(shown, "The layer's scale has no unit – check")
         elif card is not None and card.voxel_size:
-            boxes.show_size(card.voxel_size, "Not stated by the file – check. These are the model's.")
+            boxes.show_size(card.voxel_size, f"{_NOT_STATED} (as the model's)")
         else:
-            boxes.show_size(_UNKNOWN, "Not stated by the file – check.")
+            boxes.show_size(_UNKNOWN, _NOT_STATED)
 
     @_notified
     def _apply_voxel_size(self) -> None:
@@ -253,27 +254,25 @@ class PredictPanel(QWidget):
             return
         self._previewed_layer = layer
         self._preview_lane.start(f"Previewing slice {z}", partial(tasks.preview, self._desk, request, z))
-        self._say(f"Previewing slice {z}: loading the model …")
+        if not self._volume_lane.busy:
+            self.controls.show_progress(0, 0, "loading the model …")
         self._show_busy()
 
     def _on_preview_step(self, step: tasks.PreviewPart | tasks.Previewed) -> None:
         if isinstance(step, tasks.PreviewPart):
             if not self._volume_lane.busy:
-                self.controls.show_progress(step.done, step.total)
-                self._say(f"Preview: tile {step.done} of {step.total}")
+                self.controls.show_progress(
+                    step.done, step.total, f"preview: tile {step.done} of {step.total}"
+                )
             return
         image = self._previewed_layer
         if image in self._viewer.layers:
             layer = overlays.boundary_layer(self._viewer, image, step.classes)
             overlays.put(layer, step.z, step.plane)
-        if not self._volume_lane.busy:
-            self._say(f"Slice {step.z}: {image.name} {BOUNDARIES}")
 
     def _on_preview_ended(self) -> None:
         if not self._volume_lane.busy:
-            self.controls.show_progress(0, 1)
-            if not self._preview_lane.succeeded:
-                self._say("Preview stopped.")
+            self.controls.show_end("" if self._preview_lane.succeeded else "Preview stopped.")
         self._show_busy()
 
     # ---- warp
@@ -302,7 +301,7 @@ class PredictPanel(QWidget):
         except ValueError:  # the layer went away; the next choice starts again
             overlays.hide_warps(self._viewer)
             return
-        at = looked_at(self._viewer, layer)
+        at = looked_at(self._viewer, layer, self._watcher.cursor_moved)
         self._warped_layer = layer
         self._warp_lane.start(
             "Showing the warp", partial(tasks.warp, self._desk, request, at, self._tile_shown)
@@ -330,8 +329,7 @@ class PredictPanel(QWidget):
         self._volume_lane.start(
             "Predicting the volume", partial(tasks.whole, self._desk, request, output, output.exists())
         )
-        self.controls.show_progress(0, 0)
-        self._say("Loading the model …")
+        self.controls.show_progress(0, 0, "loading the model …")
         self._show_busy()
 
     def _output(self) -> Path:
@@ -352,8 +350,7 @@ class PredictPanel(QWidget):
         if run is None:
             return
         run.done, run.total, run.elapsed = step.slices_done, step.slices, step.elapsed
-        self.controls.show_progress(step.done, step.total)
-        self._say(progress_words(step))
+        self.controls.show_progress(step.done, step.total, progress_words(step))
         if run.image in self._viewer.layers:
             if run.overlay is None:
                 run.overlay = overlays.boundary_layer(self._viewer, run.image, part.classes)
@@ -364,15 +361,12 @@ class PredictPanel(QWidget):
     def _on_volume_ended(self) -> None:
         run, self._running = self._running, None
         self._show_busy()
-        self.controls.show_progress(0, 1)
-        if run is None:
-            return
-        if self._volume_lane.succeeded:
-            self._say(f"{run.done} slices in {duration(run.elapsed)}, saved to {run.output}")
-        elif run.done:
-            self._say(f"Stopped. {run.done} of {run.total} slices are in {run.output}")
+        if run is None or not run.done:
+            self.controls.show_end("Stopped.")
+        elif self._volume_lane.succeeded:
+            self.controls.show_end(f"{run.done} slices in {duration(run.elapsed)}, saved to {run.output}")
         else:
-            self._say("Stopped.")
+            self.controls.show_end(f"Stopped. {run.done} of {run.total} slices are in {run.output}")
 
     # ---- small things
 
@@ -380,13 +374,10 @@ class PredictPanel(QWidget):
         """Stop the prediction and the preview after their current batch."""
         self._volume_lane.cancel()
         self._preview_lane.cancel()
-        self._say("Stopping …")
+        self.controls.show_status("Stopping …")
 
     def _show_busy(self) -> None:
         self.controls.show_busy(self._volume_lane.busy, self._preview_lane.busy)
-
-    def _say(self, text: str) -> None:
-        self.controls.show_status(text)
 
 
 class _Run:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -21,17 +21,20 @@ class SliceStack:
     shape
         Its shape; all but Z is the shape of a slice.
     source
-        The file's array, of this shape; its slices count once :meth:`complete` has named them.
+        The file's array, of this shape; only its complete slices are shown.
     maker
         What made the slices of the source: to know whether a slice is what would be predicted now.
+    complete
+        Slices of the source that are complete.
     """
 
     shape: tuple[int, ...]
     source: Any = None
     maker: Hashable = None
-    dtype: np.dtype[np.uint8] = field(default_factory=lambda: np.dtype(np.uint8))
-    _planes: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
-    _complete: set[int] = field(default_factory=set)
+    complete: set[int] = field(default_factory=set)
+    _planes: dict[int, NDArray[np.uint8]] = field(default_factory=dict, init=False)
+
+    dtype: ClassVar[np.dtype[np.uint8]] = np.dtype(np.uint8)
 
     @property
     def ndim(self) -> int:
@@ -45,17 +48,17 @@ class SliceStack:
 
     def put(self, z: int, plane: NDArray[np.uint8]) -> None:
         """Set slice z, ``(Y, X)`` or ``(C, Y, X)``."""
-        self._complete.discard(z)
+        self.complete.discard(z)
         self._planes[z] = plane
 
-    def complete(self, z: int) -> None:
+    def add_complete(self, z: int) -> None:
         """Show slice z from the source from now on."""
         self._planes.pop(z, None)
-        self._complete.add(z)
+        self.complete.add(z)
 
     def holds(self, z: int, maker: Hashable) -> bool:
         """Whether slice z comes from the source, and ``maker`` made it."""
-        return z in self._complete and maker == self.maker
+        return z in self.complete and maker == self.maker
 
     def __getitem__(self, key: Any) -> NDArray[np.uint8]:
         keys = self._all_axes(key)
@@ -87,7 +90,7 @@ class SliceStack:
         if z in self._planes:
             plane: NDArray[np.uint8] = self._planes[z][key]
             return plane
-        if z in self._complete:
+        if z in self.complete:
             return np.asarray(self.source[(*key[:-2], z, *key[-2:])])
         blank = np.broadcast_to(np.zeros((), self.dtype), (*self.shape[:-3], *self.shape[-2:]))
         return np.array(blank[key])

@@ -27,6 +27,7 @@ class ViewWatcher(QObject):
     def __init__(self, viewer: napari.viewer.Viewer, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
+        self.cursor_moved = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_CALM)
@@ -34,23 +35,29 @@ class ViewWatcher(QObject):
 
     def start(self) -> None:
         """Watch."""
+        self.cursor_moved = False
+        self._viewer.cursor.events.position.connect(self._on_cursor)
         for event in self._events():
             event.connect(self._restart)
 
     def stop(self) -> None:
         """Watch no more."""
         self._timer.stop()
+        self._viewer.cursor.events.position.disconnect(self._on_cursor)
         for event in self._events():
             event.disconnect(self._restart)
 
     def _events(self) -> list[Any]:
         viewer = self._viewer
         return [
-            viewer.cursor.events.position,
             viewer.dims.events.current_step,
             viewer.camera.events.center,
             viewer.camera.events.zoom,
         ]
+
+    def _on_cursor(self, event: Any = None) -> None:
+        self.cursor_moved = True
+        self._restart()
 
     def _restart(self, event: Any = None) -> None:
         self._timer.start()
@@ -66,10 +73,20 @@ def slice_in_view(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> i
     return _inside(layer, viewer.dims.point)[-3]
 
 
-def looked_at(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> tuple[int, int, int]:
-    """Return the pixel (z, y, x) under the cursor, or at the centre where the cursor is off the canvas."""
+def looked_at(
+    viewer: napari.viewer.Viewer, layer: napari.layers.Layer, cursor: bool = True
+) -> tuple[int, int, int]:
+    """Return the pixel (z, y, x) that the user looks at.
+
+    Parameters
+    ----------
+    viewer, layer
+        The pixel is one of the layer.
+    cursor
+        Whether the cursor counts while it is on the canvas; otherwise it is the centre of the view.
+    """
     position = list(viewer.dims.point)
-    if viewer.mouse_over_canvas and len(viewer.cursor.position) == len(position):
+    if cursor and viewer.mouse_over_canvas and len(viewer.cursor.position) == len(position):
         position = list(viewer.cursor.position)
     else:
         shown = viewer.dims.displayed

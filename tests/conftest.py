@@ -17,6 +17,8 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from napari_dtn.phantom import Phantom
+
 PROJECT = Path(__file__).resolve().parent.parent
 DATA = PROJECT.parent / "shared" / "data"
 MISSING_DATA = "missing data"
@@ -56,3 +58,27 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     if required and report.skipped and MISSING_DATA in str(report.longrepr):
         report.outcome = "failed"
     return report
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """File of a small DTN with random weights and a warp that moves, for tiles of 32 pixels."""
+    from napari_dtn.nn.checkpoint import ModelCard, save_model
+    from napari_dtn.nn.dtn import build_network
+    from napari_dtn.settings import NetworkSettings
+
+    torch.manual_seed(0)
+    settings = NetworkSettings(base_channels=4, levels=3, transformer_levels=(2,))
+    network = build_network(settings)
+    torch.nn.init.normal_(network.encoders["2"].localise.place.weight, std=0.3)
+    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
+    save_model(path, network.state_dict(), ModelCard("tiny", settings, patch_size=32, voxel_size=(30, 6, 6)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_phantom() -> Phantom:
+    """Four small sections with their truth."""
+    from napari_dtn.phantom import PhantomSettings, make_phantom
+
+    return make_phantom(PhantomSettings(shape=(4, 96, 80)))

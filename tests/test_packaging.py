@@ -34,7 +34,7 @@ MAX_MODEL_BYTES = 10_000_000
 def run(*command: str | Path, cwd: Path | None = None, **variables: str) -> str:
     """Run a program that has to succeed; return what it printed."""
     environment = {**os.environ, "PYTHONWARNINGS": "ignore", **variables}
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -192,7 +192,7 @@ def empty(project: Path, wheel: Path) -> Iterator[Path]:
 
 
 def roomy_folder() -> str | None:
-    """Choose memory over a disk where there is plenty: making and deleting 40,000 files takes minutes on some."""
+    """Choose memory where there is plenty: making and deleting 40,000 files takes minutes on some disks."""
     memory = Path("/dev/shm")
     return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > 6e9 else None
 

@@ -60,9 +60,7 @@ class TrainingData:
         depth = self.volume.image.shape[0]
         for name, slices in (("train_z", self.train_z), ("val_z", self.val_z)):
             if slices.start < 0 or slices.stop > depth:
-                raise ValueError(
-                    f"{name} {slices.start}:{slices.stop} leaves the volume, which has z 0:{depth}."
-                )
+                raise ValueError(f"{name} {slices.start}:{slices.stop} leaves the volume's z 0:{depth}.")
         if not self.train_z:
             raise ValueError(f"train_z {self.train_z.start}:{self.train_z.stop} holds no slice to train on.")
         shared = set(self.train_z) & set(self.val_z)
@@ -289,12 +287,9 @@ class _Run:
 
     def _identity(self) -> dict[str, Any]:
         """What must not change between two runs of one training."""
-        settings = {
-            k: v for k, v in asdict(self.settings).items() if k not in ("device", "checkpoint_seconds")
-        }
         return {
             "network": asdict(self.shape),
-            "settings": settings,
+            "settings": {k: v for k, v in asdict(self.settings).items() if k not in _FREE_SETTINGS},
             "data": self.data.describe(),
             "start": self.start.sha256 if self.start else None,
         }
@@ -313,8 +308,9 @@ class _Run:
         changed = _first_difference(json.loads(json.dumps(self._identity())), state)
         if changed:
             raise ValueError(
-                f"{self.checkpoint} belongs to another training: {changed}. Restore it, or overwrite."
+                f"{self.checkpoint} belongs to another training: {changed}. Use the old value, or overwrite."
             )
+        self._check_iterations(state["iteration"], state["iterations"])
         self.trainee.fill(read_tensors(self.checkpoint))
         self.iteration, self.history = state["iteration"], state["history"]
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from napari_dtn.nn import backends
-from napari_dtn.nn.backends import available_devices, make_runner, resolve_device, resolve_precision
+from napari_dtn.nn.backends import available_devices, compile_network,
+    make_runner, resolve_device, resolve_precision
 from napari_dtn.nn.dtn import DenseTransformerNetwork, build_network, probability
 from napari_dtn.settings import NetworkSettings
 
@@ -73,7 +74,7 @@ def test_the_whole_network_is_one_graph_without_a_linear_solver() -> None:
         return graph.forward
 
     network, tiles = small(), torch.randn(2, 1, 24, 24)
-    traced = torch.compile(network, backend=record, fullgraph=True)
+    traced = compile_network(network, backend=record, fullgraph=True)
     with torch.no_grad():
         torch.testing.assert_close(traced(tiles), network(tiles), rtol=0, atol=1e-6)
     targets = [str(node.target) for node in graphs[0].graph.nodes]

@@ -50,7 +50,11 @@ def test_a_region_is_covered_by_its_own_tiles_alone(grid: TileGrid, data: st.Dat
 def test_the_lattice_is_anchored_at_the_origin() -> None:
     grid = TileGrid(1024, 1024, 224, 64)
     assert grid.counts == (6, 6)
-    assert [(tile.y, tile.x) for tile in grid.over(slice(0, 1), slice(0, 1024))][:3] == [(0, 0), (0, 160), (0, 320)]
+    assert [(tile.y, tile.x) for tile in grid.over(slice(0, 1), slice(0, 1024))][:3] == [
+        (0, 0),
+        (0, 160),
+        (0, 320),
+    ]
     # The same tiles, whether asked for as part of a region or of the whole.
     whole = set(grid.over(slice(0, 1024), slice(0, 1024)))
     assert set(grid.over(slice(300, 310), slice(700, 900))) < whole
@@ -60,7 +64,10 @@ def test_the_tile_at_a_pixel_weighs_most_there() -> None:
     grid = TileGrid(100, 100, 32, 16)
     for y, x in ((0, 0), (17, 40), (99, 99), (50, 3)):
         best = grid.at(y, x)
-        there = {tile: grid.window(tile)[y - tile.y, x - tile.x] for tile in grid.over(slice(y, y + 1), slice(x, x + 1))}
+        there = {
+            tile: grid.window(tile)[y - tile.y, x - tile.x]
+            for tile in grid.over(slice(y, y + 1), slice(x, x + 1))
+        }
         assert there[best] == max(there.values())
 
 

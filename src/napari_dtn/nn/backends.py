@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from napari_dtn.nn.dtn import DenseTransformerNetwork, probability
+from napari_dtn.nn.tps import constant_grid_matrix
 from napari_dtn.settings import Backend, Device, Precision, usable_cores
 
 
@@ -58,8 +59,17 @@ def make_runner(
     precision
         ``auto`` is bfloat16 where the processor computes in it.
     """
-    forward = torch.compile(network) if backend == "compile" else network
+    forward = compile_network(network) if backend == "compile" else network
     return TorchRunner(forward, device, resolve_precision(precision, device) == "bfloat16")
+
+
+def compile_network(network: DenseTransformerNetwork, **options: Any) -> Callable[[Tensor], Tensor]:
+    """Return the network as ``torch.compile`` makes it, with these options."""
+    # Otherwise the compiler looks through the cache and solves the system in every forward pass. As a
+    # decorator this would load the whole compiler, some seconds of work, with the module.
+    torch.compiler.assume_constant_result(constant_grid_matrix)  # type: ignore[no-untyped-call]
+    compiled: Callable[[Tensor], Tensor] = torch.compile(network, **options)
+    return compiled
 
 
 def resolve_device(device: Device) -> torch.device:

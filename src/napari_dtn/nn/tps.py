@@ -98,9 +98,8 @@ def _grid_matrix(height: int, width: int, side: int, device: torch.device) -> Te
         return spline_matrix(pixel_centres(height, width), side).float().to(device)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _constant_grid_matrix(height: int, width: int, side: int, device: torch.device) -> Tensor:
-    # A compiler would otherwise look through the cache and solve the system in every forward pass.
+def constant_grid_matrix(height: int, width: int, side: int, device: torch.device) -> Tensor:
+    """Return the cached matrix of a map; a compiler is to be told that it is a constant."""
     return _grid_matrix(height, width, side, device)
 
 
@@ -127,7 +126,7 @@ def spline_grid(fiducials: Tensor, height: int, width: int) -> Tensor:
         if fiducials.dtype == torch.float64:
             matrix = spline_matrix(pixel_centres(height, width), side).to(fiducials.device)
         else:
-            matrix = _constant_grid_matrix(height, width, side, fiducials.device)
+            matrix = constant_grid_matrix(height, width, side, fiducials.device)
             fiducials = fiducials.float()
         return (matrix @ fiducials).view(batch, height, width, 2)
 

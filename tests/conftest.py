@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 # napari reads this when it is imported; without it the tests would overwrite the user's own settings.
-os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="napari-dtn-tests-")) / "settings.yaml")
+_settings = tempfile.TemporaryDirectory(prefix="napari-dtn-tests-", ignore_cleanup_errors=True)
+os.environ["NAPARI_CONFIG"] = str(Path(_settings.name) / "settings.yaml")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-import pytest
-import torch
+import pytest  # noqa: E402
+import torch  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -7,8 +7,13 @@ import pytest
 import torch
 
 from napari_dtn.nn import backends
-from napari_dtn.nn.backends import available_devices, compile_network,
-    make_runner, resolve_device, resolve_precision
+from napari_dtn.nn.backends import (
+    available_devices,
+    compile_network,
+    make_runner,
+    resolve_device,
+    resolve_precision,
+)
 from napari_dtn.nn.dtn import DenseTransformerNetwork, build_network, probability
 from napari_dtn.settings import NetworkSettings
 

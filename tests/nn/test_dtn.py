@@ -118,6 +118,21 @@ def test_what_lies_between_the_pair_sees_the_warped_map(device: str) -> None:
     assert torch.equal(seen[0], encoded[0])
 
 
+@pytest.mark.parametrize("levels", [(1,), (3,), (1, 2, 3)])
+def test_every_warp_is_undone_behind_its_level(device: str, levels: tuple[int, ...]) -> None:
+    network = used(small(transformer_levels=levels)).to(device)
+    merged: dict[int, Tensor] = {}
+    undone: dict[int, tuple[Tensor, ...]] = {}
+    for level in levels:
+        network.up[level - 1].register_forward_hook(lambda *a, n=level: merged.update({n: a[2]}))
+        network.decoders[str(level)].register_forward_hook(lambda *a, n=level: undone.update({n: a[1]}))
+    _, grids = network.forward_with_warp(torch.randn(1, 1, 19, 26, device=device))
+    assert set(undone) == set(grids) == set(levels)
+    for level, (features, grid) in undone.items():
+        assert torch.equal(features, merged[level])
+        assert torch.equal(grid, grids[level])
+
+
 @pytest.mark.parametrize("levels", [(3,), (1, 2)])
 def test_gradients_reach_every_parameter(device: str, sampler: str, levels: tuple[int, ...]) -> None:
     network = used(small(transformer_levels=levels, sampler=sampler)).to(device).train()

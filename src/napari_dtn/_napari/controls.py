@@ -26,7 +26,7 @@ from superqt import QElidingLabel
 
 from napari_dtn._napari.form import SettingsForm, named
 from napari_dtn._napari.layer_choice import LayerChoice
-from napari_dtn.settings import Device, PredictSettings, VoxelSize
+from napari_dtn.settings import Device, PredictSettings, VoxelSize, usable_cores
 
 NAME = "predict"
 
@@ -77,7 +77,7 @@ class PredictControls(QWidget):
         self._make_model()
         self._make_output()
         self._make_actions()
-        self.settings = SettingsForm(PredictSettings, NAME, elsewhere=("device",))
+        self.settings = SettingsForm(PredictSettings, NAME, ("device",), threads=spare_cores())
         self._lay_out()
 
     def _make_model(self) -> None:
@@ -196,6 +196,11 @@ class _PlainSpinBox(QDoubleSpinBox):
 
     def textFromValue(self, value: float) -> str:  # noqa: N802
         return f"{value:.10g}"
+
+
+def spare_cores() -> int:
+    """Return the cores that a job may use when one is left to the window."""
+    return max(1, usable_cores() - 1)
 
 
 def _nanometres() -> QDoubleSpinBox:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from magicgui import magicgui
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 T = TypeVar("T")
@@ -31,19 +31,24 @@ class SettingsForm(QWidget, Generic[T]):
         Of the controls' object names.
     elsewhere
         Fields that have a control of their own in the panel.
+    values
+        What the fields say at first, instead of the dataclass's defaults.
     """
 
-    def __init__(self, kind: type[T], prefix: str, elsewhere: Sequence[str] = ()) -> None:
+    def __init__(self, kind: type[T], prefix: str, elsewhere: Sequence[str] = (), **values: Any) -> None:
         super().__init__()
         self._form: Any = magicgui(kind, call_button=False)
+        fields, rows = QWidget(), QFormLayout()
+        fields.setLayout(rows)
         for field in self._form:
-            field.native.setObjectName(f"{prefix}.{field.name}")
-            field.label = field.name.replace("_", " ")
-        for name in elsewhere:
-            self._form[name].visible = False
+            if field.name not in elsewhere:
+                rows.addRow(field.name.replace("_", " ").capitalize(), field.native)
+                named(field.native, f"{prefix}.{field.name}", field.tooltip)
+        for name, value in values.items():
+            self._form[name].value = value
         box = named(QCollapsible("Advanced"), f"{prefix}.advanced", "Settings that rarely need a change.")
         box.setDuration(0)
-        box.addWidget(self._form.native)
+        box.addWidget(fields)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(box)

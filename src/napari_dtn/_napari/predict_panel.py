@@ -24,7 +24,7 @@ from napari_dtn._napari.layers import (
     stated_voxel_size,
     volume_of,
 )
-from napari_dtn._napari.view import ViewWatcher, looked_at, slice_in_view
+from napari_dtn._napari.view import ViewWatcher, looked_at, show_slice, slice_in_view
 from napari_dtn._napari.words import duration, progress_words, size_words
 from napari_dtn.nn.bundled import bundled_models
 from napari_dtn.settings import VoxelSize
@@ -206,8 +206,10 @@ class PredictPanel(QWidget):
         wanted = self.controls.voxel_size.value
         if stated_voxel_size(layer) == wanted:
             return
+        z = slice_in_view(self._viewer, layer)
         set_voxel_size(layer, wanted)
         overlays.follow(self._viewer, layer)
+        show_slice(self._viewer, layer, z)
         self._viewer.reset_view()
         self._show_voxel_size()
 
@@ -240,7 +242,7 @@ class PredictPanel(QWidget):
             raise ValueError("No model is chosen: press “File…” and choose a .safetensors file.")
         settings = self.controls.settings.read(device=self.controls.device.currentData())
         volume = volume_of(layer, stated_voxel_size(layer))
-        return layer, tasks.Request(layer.data, volume, model, tasks.leave_a_core(settings))
+        return layer, tasks.Request(layer.data, volume, model, settings)
 
     # ---- preview
 

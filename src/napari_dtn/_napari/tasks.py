@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_dtn.settings import Device, PredictSettings, usable_cores
+from napari_dtn.settings import Device, PredictSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,11 +52,6 @@ def _changed(model: str) -> int:
     """When a model's file was written last: it may be trained again under the same name."""
     path = Path(model)
     return path.stat().st_mtime_ns if path.is_file() else 0
-
-
-def leave_a_core(settings: PredictSettings) -> PredictSettings:
-    """Return the settings with one core less than there are, unless the user chose a number."""
-    return replace(settings, threads=settings.threads or max(1, usable_cores() - 1))
 
 
 class Desk:

@@ -51,8 +51,8 @@ class ViewWatcher(QObject):
         viewer = self._viewer
         return [
             viewer.dims.events.current_step,
-            viewer.camera.events.center,
-            viewer.camera.events.zoom,
+            _camera(viewer).events.center,
+            _camera(viewer).events.zoom,
         ]
 
     def _on_cursor(self, event: Any = None) -> None:
@@ -63,6 +63,11 @@ class ViewWatcher(QObject):
         self._timer.start()
 
 
+def _camera(viewer: napari.viewer.Viewer) -> Any:
+    """Return the camera, which napari 0.9 moved."""
+    return viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+
+
 def slice_in_view(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> int:
     """Return the index of the layer's slice that the viewer shows; 0 for a single slice.
 
@@ -71,6 +76,13 @@ def slice_in_view(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> i
     if layer.ndim < 3:
         return 0
     return _inside(layer, viewer.dims.point)[-3]
+
+
+def show_slice(viewer: napari.viewer.Viewer, layer: napari.layers.Layer, z: int) -> None:
+    """Let the viewer show slice z of a layer."""
+    if layer.ndim == 3:
+        middle = [(size - 1) / 2 for size in _shape(layer)]
+        viewer.dims.set_point(viewer.dims.ndim - 3, layer.data_to_world((z, *middle[1:]))[0])
 
 
 def looked_at(
@@ -90,7 +102,7 @@ def looked_at(
         position = list(viewer.cursor.position)
     else:
         shown = viewer.dims.displayed
-        for axis, centre in zip(shown, viewer.camera.center[-len(shown) :], strict=True):
+        for axis, centre in zip(shown, _camera(viewer).center[-len(shown) :], strict=True):
             position[axis] = centre
     y, x = _inside(layer, position)[-2:]
     return slice_in_view(viewer, layer), y, x
@@ -99,5 +111,8 @@ def looked_at(
 def _inside(layer: napari.layers.Layer, position: Any) -> list[int]:
     """World coordinates -> the nearest pixel of a layer."""
     data = layer.world_to_data(list(position)[-layer.ndim :])
-    shape = (layer.data[0] if layer.multiscale else layer.data).shape
-    return [min(max(round(float(at)), 0), size - 1) for at, size in zip(data, shape, strict=True)]
+    return [min(max(round(float(at)), 0), size - 1) for at, size in zip(data, _shape(layer), strict=True)]
+
+
+def _shape(layer: napari.layers.Layer) -> tuple[int, ...]:
+    return tuple((layer.data[0] if layer.multiscale else layer.data).shape)

@@ -34,8 +34,7 @@ class RunningNorm(nn.Module):
         """``(N, features)`` -> ``(N, features)``."""
         if self.training:
             self._follow(features.detach())
-        # Clones: the next step's in-place update must not touch what this step's gradient needs.
-        return (features - self.mean.clone()) * (self.variance + 1e-5).rsqrt()
+        return (features - self.mean) * (self.variance + 1e-5).rsqrt()
 
     @torch.no_grad()
     def _follow(self, features: Tensor) -> None:

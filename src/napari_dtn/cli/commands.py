@@ -1,0 +1,280 @@
+"""The commands."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from napari_dtn import __version__
+from napari_dtn.cli.options import (
+    Box,
+    ChannelOption,
+    JsonOption,
+    Switch,
+    TrainingInput,
+    VoxelSizeOption,
+)
+from napari_dtn.cli.terminal import TrainingWatch, interruptible, plain, progress, say, tile_text, write_json
+from napari_dtn.settings import NetworkSettings, PredictSettings, Roi, TrainSettings, parse_range
+
+if TYPE_CHECKING:
+    from napari_dtn.train import TrainingData
+    from napari_dtn.volume.opening import Volume
+
+app = App(
+    name="napari-dtn",
+    help="Dense Transformer Networks for boundaries in electron microscopy volumes.",
+    version=__version__,
+)
+
+
+@app.command
+def demo(
+    *,
+    output: Annotated[Path, Parameter(alias="-o")] = Path("napari-dtn-demo"),
+    headless: Annotated[bool, Switch] = False,
+    model: str = "dtn-snemi3d",
+    quick: Annotated[bool, Switch] = False,
+    json_: Annotated[JsonOption, Parameter(name="--json")] = None,
+) -> None:
+    """Predict a synthetic volume with the shipped model, score it, and show it in napari.
+
+    Parameters
+    ----------
+    output
+        Folder for the phantom, the prediction, the pictures and the scores; replaced by the next demo.
+    headless
+        Write pictures, OME-Zarr and scores, and open no window.
+    model
+        A bundled model, or a file.
+    quick
+        A smaller phantom.
+    """
+    from napari_dtn.demo import run_demo, show_demo
+
+    with progress("slices") as report:
+        result = run_demo(
+            output, model, quick, lambda event: report(tile_text(event), event.done, event.total)
+        )
+    say(f"Boundary ROC AUC on the phantom: {result['scores']['roc_auc']:.4f}. Written to {output}/")
+    write_json(result, json_)
+    if not headless:
+        say("Opening napari; close its window to end.")
+        show_demo(output)
+
+
+@app.command
+def info(
+    path: str,
+    *,
+    voxel_size: VoxelSizeOption = None,
+    channel: ChannelOption = None,
+    json_: Annotated[JsonOption, Parameter(name="--json")] = None,
+) -> None:
+    """Describe a model or a volume.
+
+    Parameters
+    ----------
+    path
+        A bundled model's name, a model file, or anything that opens as a volume.
+    """
+    from napari_dtn.nn.checkpoint import bundled_models
+
+    is_model = path in bundled_models() or Path(path).suffix == ".safetensors"
+    description = _describe_model(path) if is_model else _describe_volume(path, voxel_size, channel)
+    if json_ is None:
+        for key, value in description.items():
+            print(f"{key:>14}  {plain(value)}")
+    write_json(description, json_)
+
+
+@app.command
+def train(
+    data: TrainingInput,
+    *,
+    output: Annotated[Path, Parameter(alias="-o")],
+    arch: Literal["dtn", "unet"] = "dtn",
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    network: Annotated[NetworkSettings, Parameter(name="*")] = NetworkSettings(),
+    settings: Annotated[TrainSettings, Parameter(name="*")] = TrainSettings(),
+    resume: Annotated[bool, Switch] = False,
+    overwrite: Annotated[bool, Switch] = False,
+    json_: Annotated[JsonOption, Parameter(name="--json")] = None,
+) -> None:
+    """Train a model on annotated slices.
+
+    Parameters
+    ----------
+    output
+        The model, a .safetensors file. A checkpoint lies beside it until it is done.
+    arch
+        dtn, or unet for the same network without transformer pairs.
+    from_
+        A model to start from.
+    resume
+        Continue an interrupted training.
+    overwrite
+        Replace a model or checkpoint that is already there.
+    """
+    from napari_dtn.nn.checkpoint import load_model
+    from napari_dtn.train import train
+
+    shape = network if arch == "dtn" else replace(network, transformer_levels=())
+    start = load_model(from_, settings.device) if from_ else None
+    steps = train(
+        _training_data(data),
+        output,
+        network=shape,
+        settings=settings,
+        start=start,
+        resume=resume,
+        overwrite=overwrite,
+    )
+    watch = TrainingWatch()
+    with progress("iterations") as report:
+        for event in interruptible(steps):
+            report(watch.text(event), event.iteration, event.iterations)
+    say(f"Written to {output}")
+    write_json({"output": str(output), **watch.summary}, json_)
+
+
+@app.command
+def predict(
+    volume: str,
+    *,
+    output: Annotated[Path, Parameter(alias="-o")],
+    model: str = "dtn-snemi3d",
+    box: Box = Box(),
+    voxel_size: VoxelSizeOption = None,
+    channel: ChannelOption = None,
+    settings: Annotated[PredictSettings, Parameter(name="*")] = PredictSettings(),
+    overwrite: Annotated[bool, Switch] = False,
+    json_: Annotated[JsonOption, Parameter(name="--json")] = None,
+) -> None:
+    """Predict the boundaries of a volume into OME-Zarr.
+
+    Parameters
+    ----------
+    volume
+        TIFF stack, folder of slices, OME-Zarr, zarr or HDF5 (file.h5::/path).
+    output
+        Where to, a .zarr folder.
+    model
+        A bundled model, or a file.
+    overwrite
+        Replace an output that is already there.
+    """
+    from napari_dtn.nn.checkpoint import load_model
+    from napari_dtn.predict import predict
+    from napari_dtn.volume.opening import open_volume
+
+    opened = open_volume(volume, voxel_size, channel)
+    tiles = predict(load_model(model, settings.device), opened, output, box.roi, settings, overwrite)
+    with progress("tiles") as report:
+        for event in interruptible(tiles):
+            report(tile_text(event), event.done, event.total)
+    say(f"{event.slices} slices in {event.elapsed:.1f} s ({event.rate:.2f} slices/s), written to {output}")
+    result = {
+        "output": str(output),
+        "slices": event.slices,
+        "seconds": event.elapsed,
+        "slices_per_s": event.rate,
+    }
+    write_json(result, json_)
+
+
+@app.command
+def evaluate(
+    prediction: str,
+    truth: str,
+    *,
+    kind: Literal["boundary", "labels"],
+    box: Box = Box(),
+    json_: Annotated[JsonOption, Parameter(name="--json")] = None,
+    plot: Path | None = None,
+) -> None:
+    """Score a prediction against the truth.
+
+    Parameters
+    ----------
+    prediction
+        Boundary probabilities or labels; a predicted box is laid over the truth by its stored translation.
+    truth
+        Neurite ids; for a boundary also a bool mask.
+    kind
+        boundary (probabilities) or labels (ids).
+    plot
+        Draw the ROC and the precision-recall curve into this picture.
+    """
+    from napari_dtn.evaluate import evaluate
+    from napari_dtn.volume.opening import open_volume
+
+    result = evaluate(open_volume(prediction), open_volume(truth), kind, box.roi, plot)
+    if json_ is None:
+        for key, value in result.items():
+            print(f"{key:>18}  {plain(value)}")
+    write_json(result, json_)
+
+
+# ---- what commands need
+
+
+def _training_data(chosen: TrainingInput) -> TrainingData:
+    from napari_dtn.patches import TrainingVolume
+    from napari_dtn.train import TrainingData
+    from napari_dtn.volume.intensity import estimate_intensity
+    from napari_dtn.volume.lazy import in_memory
+    from napari_dtn.volume.opening import open_volume
+
+    image, labels = open_volume(chosen.images, chosen.voxel_size), open_volume(chosen.labels)
+    volume = TrainingVolume(
+        in_memory(image.data), in_memory(labels.data), chosen.labels_kind, estimate_intensity(image)
+    )
+    train_z, val_z = (_slices(text, image) for text in (chosen.train_z, chosen.val_z))
+    return TrainingData(volume, train_z, val_z, image.name, image.voxel_size)
+
+
+def _slices(text: str, volume: Volume) -> range:
+    chosen = Roi(z=parse_range(text)).within(volume.shape)[0]
+    return range(chosen.start, chosen.stop)
+
+
+def _describe_model(path: str) -> dict[str, Any]:
+    from napari_dtn.nn.checkpoint import find_model, load_model
+
+    model = load_model(path, "cpu")
+    file = find_model(path)
+    return {
+        "kind": "model",
+        "path": str(file),
+        "arch": model.card.network.arch,
+        "parameters": sum(weight.numel() for weight in model.network.parameters()),
+        "bytes": file.stat().st_size,
+        "sha256": model.sha256,
+        **model.card.to_json(),
+    }
+
+
+def _describe_volume(
+    path: str, voxel_size: tuple[float, float, float] | None, channel: int | None
+) -> dict[str, Any]:
+    from napari_dtn.volume.intensity import estimate_intensity
+    from napari_dtn.volume.opening import open_volume
+    from napari_dtn.volume.writing import read_attributes
+
+    volume = open_volume(path, voxel_size, channel)
+    return {
+        "kind": "volume",
+        "path": path,
+        "shape": list(volume.shape),
+        "dtype": str(volume.data.dtype),
+        "voxel_size": volume.voxel_size,
+        "translation": volume.translation,
+        "levels": [list(level.shape) for level in volume.levels],
+        "bytes": volume.data.nbytes,
+        "intensity": asdict(estimate_intensity(volume)),
+        "napari_dtn": read_attributes(path),
+    }

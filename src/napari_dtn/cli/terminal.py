@@ -1,0 +1,110 @@
+"""What the commands show on a terminal, and how they stop."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+if TYPE_CHECKING:
+    from napari_dtn.predict import TileDone
+    from napari_dtn.train import StepDone
+
+# Results go to standard output; whatever is only for a person to read goes here.
+console = Console(stderr=True)
+
+
+class TrainingWatch:
+    """Turns steps into a line of text, and remembers the last validation."""
+
+    def __init__(self) -> None:
+        self.loss: float | None = None
+        self.summary: dict[str, Any] = {}
+
+    def text(self, event: StepDone) -> str:
+        self.loss = event.loss if self.loss is None else 0.98 * self.loss + 0.02 * event.loss
+        if event.validation:
+            self.summary = {"iterations": event.iteration, "validation": asdict(event.validation)}
+            self.summary["seconds"] = event.elapsed
+            name, score = next(iter(_shown(event.validation.scores)))
+            say(f"{event.iteration:6d}  loss {self.loss:.4f}  validation {name} {score:.4f}")
+        return f"loss {self.loss:.4f} · {event.rate:.2f} it/s · {duration(event.eta)} left"
+
+
+def _shown(scores: Any) -> Iterator[tuple[str, float]]:
+    yield from ((name, scores[name]) for name in ("roc_auc", "mean_iou") if name in scores)
+
+
+def tile_text(event: TileDone) -> str:
+    done = f"slice {event.slices_done} of {event.slices}"
+    return f"{done} · {event.rate:.2f} slices/s · {duration(event.eta)} left"
+
+
+def duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"
+
+
+def interruptible(events: Iterator[Any]) -> Iterator[Any]:
+    """Stop between two events on Ctrl-C or SIGTERM; a second Ctrl-C stops at once."""
+    asked: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, _: Any) -> None:
+        asked.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        say("Stopping after this step ...")
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        with closing(events):  # type: ignore[type-var]
+            for event in events:
+                yield event
+                if asked:
+                    raise KeyboardInterrupt
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def progress(unit: str) -> Iterator[Callable[[str, int, int], None]]:
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn(unit), TextColumn("· {task.description}"))
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda text, done, total: bar.update(task, description=text, completed=done, total=total)
+
+
+def plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def write_json(result: Any, target: Path | None) -> None:
+    if target is None:
+        return
+    text = json.dumps(result, indent=2)
+    if str(target) == "-":
+        print(text)
+    else:
+        target.write_text(text + "\n")
+
+
+def say(text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True)
+
+
+def log(verbose: bool) -> None:
+    handler = RichHandler(console=console, show_time=False, show_path=False, markup=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+    logging.getLogger("napari_dtn").setLevel(logging.DEBUG if verbose else logging.INFO)

@@ -1,0 +1,67 @@
+"""Small models, and what napari tells the user."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from npe2 import PluginManager
+
+from napari_dtn.nn.checkpoint import ModelCard, save_model
+from napari_dtn.nn.dtn import build_network
+from napari_dtn.settings import NetworkSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from napari.utils.notifications import Notification
+
+PATCH = 64
+
+
+def save_tiny(path: Path, **shape: object) -> Path:
+    """Write a model with random weights, those of the localisation too, so that it warps."""
+    settings = NetworkSettings(base_channels=4, **shape)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_network(settings)
+        for name, parameter in network.named_parameters():
+            if ".localise." in name:
+                torch.nn.init.normal_(parameter, std=0.1)
+    names = (
+        tuple(f"class {i}" for i in range(settings.n_classes)) if settings.n_classes > 1 else ("boundary",)
+    )
+    card = ModelCard(path.stem, settings, PATCH, (30.0, 6.0, 6.0), names)
+    save_model(path, network.state_dict(), card)
+    return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plugins() -> None:
+    """Let napari find the installed plugins, as it does when its window opens."""
+    PluginManager.instance().discover()
+
+
+@pytest.fixture(scope="session")
+def tiny_dtn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a DTN with random weights."""
+    return save_tiny(tmp_path_factory.mktemp("models") / "tiny-dtn.safetensors")
+
+
+@pytest.fixture(scope="session")
+def tiny_unet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a U-Net with random weights."""
+    return save_tiny(tmp_path_factory.mktemp("models") / "tiny-unet.safetensors", transformer_levels=())
+
+
+@pytest.fixture
+def told() -> Iterator[list[Notification]]:
+    """Collect what napari tells the user during the test."""
+    from napari.utils.notifications import notification_manager
+
+    notifications: list[Notification] = []
+    notification_manager.notification_ready.connect(notifications.append)
+    yield notifications
+    notification_manager.notification_ready.disconnect(notifications.append)

@@ -1,0 +1,278 @@
+"""Volumes as layers and back, and what lies on top of an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Points
+
+from napari_dtn._napari import layers, overlays
+from napari_dtn._napari.stack import SliceStack
+from napari_dtn._napari.view import looked_at, show_slice, slice_in_view
+from napari_dtn.volume.opening import volume_from_array
+from napari_dtn.warp import Warp
+
+IMAGE = np.arange(4 * 20 * 30, dtype=np.uint8).reshape(4, 20, 30)
+NM = ("nm",) * 3
+
+# ---- the stack of few slices
+
+
+@pytest.fixture
+def stack() -> tuple[SliceStack, np.ndarray]:
+    random = np.random.default_rng(0)
+    source = random.integers(0, 255, (6, 5, 7), dtype=np.uint8)
+    dense = np.zeros_like(source)
+    stack = SliceStack(source.shape, source)
+    for z in (1, 4):
+        stack.add_complete(z)
+        dense[z] = source[z]
+    plane = random.integers(0, 255, (5, 7), dtype=np.uint8)
+    stack.put(2, plane)
+    dense[2] = plane
+    return stack, dense
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        np.s_[:],
+        np.s_[2],
+        np.s_[-2],
+        np.s_[1:5, 2:4],
+        np.s_[..., 3],
+        np.s_[4, 1, 2],
+        np.s_[2:2],
+        np.s_[::2, :, 1::3],
+        np.s_[0],
+    ],
+)
+def test_a_stack_reads_like_the_array_it_stands_for(stack, key) -> None:
+    sparse, dense = stack
+    np.testing.assert_array_equal(sparse[key], dense[key])
+    np.testing.assert_array_equal(np.asarray(sparse), dense)
+
+
+def test_a_stack_of_several_classes(stack) -> None:
+    dense = np.zeros((3, 4, 5, 6), np.uint8)
+    sparse = SliceStack(dense.shape)
+    dense[:, 2] = plane = np.random.default_rng(0).integers(0, 255, (3, 5, 6), dtype=np.uint8)
+    sparse.put(2, plane)
+    for key in (np.s_[:], np.s_[1, 2], np.s_[:, 2], np.s_[1:, 1:3, 2], np.s_[0, :, 1, 1]):
+        np.testing.assert_array_equal(sparse[key], dense[key])
+
+
+def test_a_stack_takes_no_memory_and_knows_its_end() -> None:
+    huge = SliceStack((10**6, 10**6, 10**6))
+    assert huge[5, 10:12, 3:6].tolist() == [[0] * 3] * 2
+    with pytest.raises(IndexError):
+        huge[10**6]
+
+
+def test_a_preview_replaces_a_stored_slice_and_is_not_taken_for_it(stack) -> None:
+    sparse, _ = stack
+    sparse.maker = "model"
+    assert sparse.holds(1, "model")
+    assert not sparse.holds(1, "another model")
+    assert not sparse.holds(2, "model")
+    sparse.put(1, np.full((5, 7), 9, np.uint8))
+    assert not sparse.holds(1, "model")
+    assert sparse[1, 0, 0] == 9
+
+
+# ---- facts about layers
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (None, "no image layer"),
+        (Labels(np.zeros((2, 4, 4), int), name="ids"), "“ids” is a Labels layer; choose the Image"),
+        (Points(np.zeros((1, 3)), name="dots"), "“dots” is a Points layer"),
+        (Image(np.zeros((8, 8, 3)), rgb=True, name="photo"), "“photo” is a colour image"),
+        (Image(np.zeros((2, 2, 3, 8, 8)), name="movie"), "“movie” has 5 axes"),
+        (Image(np.zeros((2, 3, 8, 8)), name="movie"), "“movie” has 4 axes"),
+    ],
+)
+def test_what_is_no_grey_stack_says_so(layer, words) -> None:
+    with pytest.raises(ValueError, match=words):
+        layers.check_image(layer)
+
+
+def test_no_image_names_what_is_there_instead() -> None:
+    with pytest.raises(ValueError, match="“ids” is a Labels layer"):
+        layers.check_image(None, [Labels(np.zeros((2, 4, 4), int), name="ids")])
+
+
+@pytest.mark.parametrize("data", [IMAGE, IMAGE[0], [IMAGE, IMAGE[:, ::2, ::2]]])
+def test_grey_slices_stacks_and_pyramids_will_do(data) -> None:
+    layers.check_image(Image(data, multiscale=isinstance(data, list)))
+
+
+@pytest.mark.parametrize(
+    ("scale", "units", "expected"),
+    [
+        ((30, 6, 6), NM, (30, 6, 6)),
+        ((0.03, 0.006, 0.006), ("um",) * 3, (30, 6, 6)),
+        ((30, 6, 6), None, None),
+        ((1, 1, 1), None, None),
+    ],
+)
+def test_a_voxel_size_is_stated_by_a_unit_of_length(scale, units, expected) -> None:
+    stated = layers.stated_voxel_size(Image(IMAGE, scale=scale, units=units))
+    assert stated == (None if expected is None else pytest.approx(expected))
+
+
+def test_setting_the_voxel_size_keeps_the_origins_voxel() -> None:
+    layer = Image(IMAGE, scale=(2, 1, 1), translate=(4, 5, 6))
+    layers.set_voxel_size(layer, (30, 6, 6))
+    assert layer.scale.tolist() == [30, 6, 6]
+    assert layer.translate.tolist() == [60, 30, 36]
+    assert layers.stated_voxel_size(layer) == (30, 6, 6)
+
+
+def test_a_layer_is_the_volume_that_it_shows() -> None:
+    layer = Image(IMAGE, scale=(30, 6, 6), units=NM, translate=(60, 6, 0), name="em")
+    volume = layers.volume_of(layer, layers.stated_voxel_size(layer))
+    np.testing.assert_array_equal(np.asarray(volume.data), IMAGE)
+    assert (volume.voxel_size, volume.translation, volume.name) == ((30, 6, 6), (60, 6, 0), "em")
+
+
+def test_a_volume_survives_the_way_through_a_layer() -> None:
+    volume = volume_from_array(IMAGE, (30, 6, 6), "em")
+    data, options, _ = layers.image_data(volume, (3, 200))
+    layer = ViewerModel().add_image(data, **options)
+    back = layers.volume_of(layer, layers.stated_voxel_size(layer))
+    assert layer.contrast_limits == [3, 200]
+    np.testing.assert_array_equal(np.asarray(back.data), IMAGE)
+    assert back.voxel_size == volume.voxel_size
+
+
+@pytest.mark.parametrize(
+    ("path", "folder"),
+    [
+        ("stack.tif", "."),
+        ("store.zarr/raw/s0", "."),
+        ("file.h5::/volumes/raw", "."),
+        ("gone/stack.tif", None),
+        (None, None),
+    ],
+)
+def test_the_output_goes_beside_the_input_or_home(tmp_path, path, folder) -> None:
+    meta = {layers.KEY: {"path": str(tmp_path / path)}} if path else {}
+    layer = Image(IMAGE, name="a/b: em", metadata=meta)
+    expected = tmp_path if folder else Path.home()
+    assert layers.default_output(layer) == expected / "a_b_ em boundaries.zarr"
+
+
+# ---- overlays
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.mark.parametrize("data", [IMAGE, IMAGE[0]], ids=["stack", "slice"])
+def test_boundaries_lie_on_the_image(viewer, data) -> None:
+    image = viewer.add_image(data, name="em", scale=(30, 6, 6)[-data.ndim :], units=NM[-data.ndim :])
+    viewer.add_labels(np.zeros(data.shape, int), name="mine")
+    layer = overlays.boundary_layer(viewer, image)
+    assert [one.name for one in viewer.layers] == ["em", "em boundaries", "mine"]
+    assert viewer.layers.selection.active.name == "mine"
+    assert layer.data.shape == (1, *data.shape)[-3:]
+    np.testing.assert_array_equal(layer.scale[1:], (6, 6))
+    np.testing.assert_array_equal(layer.extent.world[:, 1:], np.atleast_2d(image.extent.world[:, -2:]))
+    assert layer.units == (layer.units[0],) * 3
+    assert overlays.boundary_layer(viewer, image) is layer
+
+
+def test_a_prediction_from_a_file_stays_in_sight(viewer) -> None:
+    image = viewer.add_image(IMAGE, name="em")
+    data, options, _ = layers.boundary_data(volume_from_array(IMAGE + 1, name="em boundaries"))
+    opened = viewer.add_image(data, **options)
+    layer = overlays.boundary_layer(viewer, image)
+    assert layer is opened
+    overlays.put(layer, 2, np.zeros((20, 30), np.uint8))
+    np.testing.assert_array_equal(layer.data[1], IMAGE[1] + 1)
+    assert not layer.data[2].any()
+
+
+def test_a_strangers_layer_of_that_name_is_left_alone(viewer) -> None:
+    image = viewer.add_image(IMAGE, name="em")
+    stranger = viewer.add_image(IMAGE, name="em boundaries")
+    assert overlays.boundary_layer(viewer, image) is not stranger
+    assert stranger in viewer.layers
+
+
+def test_overlays_follow_the_image(viewer) -> None:
+    image = viewer.add_image(IMAGE, name="em", translate=(1, 2, 3))
+    overlays.boundary_layer(viewer, image)
+    overlays.show_warps(viewer, image, [shifted_warp()], z=2)
+    layers.set_voxel_size(image, (30, 6, 6))
+    overlays.follow(viewer, image)
+    for one in viewer.layers:
+        assert one.scale.tolist() == [30, 6, 6]
+        assert one.translate.tolist() == [30, 12, 18]
+    assert len({layer.units for layer in viewer.layers}) == 1
+
+
+def shifted_warp(shift: float = 0.25) -> Warp:
+    """Build a tile of 64 pixels at (8, 4) whose map of 8 x 8 looks further to the right."""
+    axis = np.linspace(-1, 1, 8)
+    x, y = np.meshgrid(axis, axis)
+    rest = np.stack(np.meshgrid([-0.5, 0.5], [-0.5, 0.5]), -1).reshape(4, 2)
+    return Warp(np.stack([x + shift, y], -1), rest + np.array([shift, 0]), rest, 4, (8, 4))
+
+
+def test_a_warp_is_drawn_where_it_is(viewer) -> None:
+    image = viewer.add_image(np.zeros((4, 90, 90)), name="em")
+    warp = shifted_warp()
+    overlays.show_warps(viewer, image, [warp], z=3)
+    grid, arrows, points = (viewer.layers[f"em warp {what}"] for what in ("grid", "arrows", "fiducials"))
+    np.testing.assert_allclose(points.data[:, 1:], warp.to_pixels(warp.fiducials))
+    np.testing.assert_allclose(arrows.data[:, 0, 1:], warp.to_pixels(warp.rest))
+    np.testing.assert_allclose(arrows.data.sum(axis=1), points.data)
+    np.testing.assert_allclose(arrows.data[:, 1], np.tile([0, 0, 0.25 / 2 * 7 * 8], (4, 1)), atol=1e-12)
+    assert {line[0, 0] for line in grid.data} == {3.0}
+    assert set(grid.shape_type) == {"path"}
+
+
+def test_a_warp_is_redrawn_in_place_and_taken_out(viewer) -> None:
+    image = viewer.add_image(np.zeros((4, 90, 90)), name="em")
+    overlays.show_warps(viewer, image, [shifted_warp()], z=3)
+    before = list(viewer.layers)
+    overlays.show_warps(viewer, image, [shifted_warp(-0.5)], z=0)
+    assert list(viewer.layers) == before
+    assert viewer.layers["em warp fiducials"].data[0, 0] == 0
+    assert viewer.layers.selection.active is image
+    overlays.hide_warps(viewer)
+    assert list(viewer.layers) == [image]
+
+
+# ---- where the user looks
+
+
+@pytest.mark.parametrize("scale", [(1, 1, 1), (30, 6, 6)])
+def test_the_slice_in_view(viewer, scale) -> None:
+    image = viewer.add_image(IMAGE, scale=scale)
+    for z in (0, 3, 1):
+        show_slice(viewer, image, z)
+        assert slice_in_view(viewer, image) == z
+        assert viewer.dims.current_step[0] == z
+
+
+def test_the_cursor_counts_while_it_is_on_the_canvas(viewer) -> None:
+    image = viewer.add_image(IMAGE, scale=(30, 6, 6))
+    show_slice(viewer, image, 2)
+    getattr(viewer, "scene", viewer).camera.center = (0, 10 * 6, 15 * 6)
+    assert looked_at(viewer, image) == (2, 10, 15)
+    viewer.mouse_over_canvas = True
+    viewer.cursor.position = (60, 4 * 6, 7 * 6)
+    assert looked_at(viewer, image) == (2, 4, 7)
+    assert looked_at(viewer, image, cursor=False) == (2, 10, 15)
+    viewer.cursor.position = (60, -99, 9999)
+    assert looked_at(viewer, image) == (2, 0, 29)

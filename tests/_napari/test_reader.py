@@ -1,0 +1,209 @@
+"""File > Open and File > Save, through napari and the manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dask.array as da
+import h5py
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+from npe2 import PluginManager
+
+from napari_dtn._napari.reader import get_reader
+from napari_dtn.volume.writing import create_image, write_image, write_labels
+
+NAME = "napari-dtn"
+EM = np.random.default_rng(0).integers(30, 220, (3, 40, 48), dtype=np.uint8)
+IDS = np.arange(EM.size, dtype=np.uint32).reshape(EM.shape) % 7
+SIZE = (30.0, 6.0, 6.0)
+
+
+def tiff(folder: Path) -> Path:
+    tifffile.imwrite(folder / "em.tif", EM, photometric="minisblack", compression="zlib")
+    return folder / "em.tif"
+
+
+def imagej(folder: Path) -> Path:
+    metadata = {"axes": "ZYX", "spacing": 0.03, "unit": "um"}
+    tifffile.imwrite(folder / "em.tif", EM, imagej=True, resolution=(1 / 0.006, 1 / 0.006), metadata=metadata)
+    return folder / "em.tif"
+
+
+def hdf5(folder: Path) -> Path:
+    with h5py.File(folder / "em.h5", "w") as file:
+        file["volumes/raw"] = EM
+        file["volumes/raw"].attrs["resolution"] = SIZE
+    return folder / "em.h5"
+
+
+def plain_zarr(folder: Path) -> Path:
+    zarr.create_array(folder / "em.zarr", data=EM)
+    return folder / "em.zarr"
+
+
+def ome_zarr(folder: Path) -> Path:
+    write_image(folder / "em.zarr", EM, voxel_size=SIZE, attributes={})
+    return folder / "em.zarr"
+
+
+def pngs(folder: Path) -> Path:
+    (folder / "em").mkdir()
+    for z, plane in enumerate(EM):
+        imageio.imwrite(folder / "em" / f"slice{z}.png", plane)
+    return folder / "em"
+
+
+def opened(path: object) -> list:
+    return ViewerModel().open(path, plugin=NAME)
+
+
+@pytest.mark.parametrize(
+    ("make", "size"),
+    [(tiff, None), (imagej, SIZE), (hdf5, SIZE), (plain_zarr, None), (ome_zarr, SIZE), (pngs, None)],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_every_format_opens_lazily_at_its_scale(tmp_path, make, size) -> None:
+    path = make(tmp_path)
+    (layer,) = opened(path)
+    assert isinstance(layer, Image)
+    assert isinstance(layer.data, da.Array)
+    np.testing.assert_array_equal(np.asarray(layer.data), EM)
+    assert layer.name.startswith("em")
+    assert layer.scale == pytest.approx(size or (1, 1, 1))
+    assert {str(unit) for unit in layer.units} == ({"nanometer"} if size else {"pixel"})
+    facts = layer.metadata["napari_dtn"]
+    assert facts["path"] == str(path)
+    assert facts["voxel_size"] == (None if size is None else pytest.approx(size))
+    assert layer.contrast_limits == pytest.approx(np.percentile(EM, (0.1, 99.9)), abs=2)
+
+
+@pytest.mark.parametrize("make", [tiff, hdf5, plain_zarr, ome_zarr, pngs])
+def test_napari_finds_the_reader_by_the_name_of_the_file(tmp_path, make) -> None:
+    manager = PluginManager.instance()
+    readers = [reader.plugin_name for reader in manager.iter_compatible_readers([str(make(tmp_path))])]
+    assert NAME in readers
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "empty", "photo.tif.txt"])
+def test_what_is_none_of_ours_is_left_to_others(tmp_path, name) -> None:
+    path = tmp_path / name
+    path.write_text("text") if path.suffix else path.mkdir()
+    assert get_reader(str(path)) is None
+
+
+def test_a_pyramid_opens_with_its_levels(tmp_path) -> None:
+    big = np.random.default_rng(0).integers(0, 255, (2, 600, 520), dtype=np.uint8)
+    write_image(tmp_path / "big.zarr", big, voxel_size=SIZE, translation=(60, 12, 0), attributes={})
+    (layer,) = opened(tmp_path / "big.zarr")
+    assert layer.multiscale
+    assert [level.shape for level in layer.data] == [(2, 600, 520), (2, 300, 260)]
+    assert layer.translate.tolist() == [60, 12, 0]
+
+
+@pytest.mark.parametrize("dtype", [np.uint32, np.uint64, np.int32, bool])
+def test_integers_too_large_for_intensities_are_ids(tmp_path, dtype) -> None:
+    zarr.create_array(tmp_path / "ids.zarr", data=IDS.astype(dtype))
+    (layer,) = opened(tmp_path / "ids.zarr")
+    assert isinstance(layer, Labels)
+    np.testing.assert_array_equal(np.asarray(layer.data), IDS.astype(dtype))
+
+
+@pytest.mark.parametrize("inner", ["", "0"])
+def test_a_label_image_is_ids_whatever_its_integers(tmp_path, inner) -> None:
+    group = zarr.open_group(tmp_path / "ids.zarr", mode="w", zarr_format=2)
+    group.create_array("0", data=IDS.astype(np.uint8))
+    axes = [{"name": name, "type": "space", "unit": "nanometer"} for name in "zyx"]
+    scale = {"type": "scale", "scale": list(SIZE)}
+    datasets = [{"path": "0", "coordinateTransformations": [scale]}]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    group.attrs["image-label"] = {}
+    (layer,) = opened(tmp_path / "ids.zarr" / inner)
+    assert isinstance(layer, Labels)
+    assert layer.scale == pytest.approx(SIZE)
+
+
+def test_our_labels_open_as_labels(tmp_path) -> None:
+    write_labels(tmp_path / "ids.zarr", IDS, voxel_size=SIZE, attributes={})
+    (layer,) = opened(tmp_path / "ids.zarr")
+    assert isinstance(layer, Labels)
+    np.testing.assert_array_equal(np.asarray(layer.data), IDS)
+
+
+def predicted(path: Path, shape: tuple[int, ...], names: list[str]) -> None:
+    axes = "zyx" if len(shape) == 3 else "czyx"
+    provenance = {"model": "tiny", "class_names": names}
+    array = create_image(path, shape, np.uint8, voxel_size=SIZE, axes=axes, attributes=provenance)
+    array[:] = np.arange(np.prod(shape)).reshape(shape) % 255
+
+
+def test_a_prediction_opens_as_an_overlay(tmp_path) -> None:
+    predicted(tmp_path / "em boundaries.zarr", EM.shape, ["boundary"])
+    (layer,) = opened(tmp_path / "em boundaries.zarr")
+    assert layer.name == "em boundaries"
+    assert (layer.colormap.name, layer.blending, layer.contrast_limits) == ("magenta", "additive", [0, 255])
+    assert layer.scale == pytest.approx(SIZE)
+
+
+def test_a_prediction_of_classes_opens_as_one_overlay_each(tmp_path) -> None:
+    predicted(tmp_path / "em.zarr", (2, *EM.shape), ["boundary", "mitochondrion"])
+    assert [layer.name for layer in opened(tmp_path / "em.zarr")] == ["em boundary", "em mitochondrion"]
+
+
+def test_slices_open_as_one_stack_in_the_order_given(tmp_path) -> None:
+    paths = []
+    for z, plane in enumerate(EM):
+        paths.append(str(tmp_path / f"{'cab'[z]}.tif"))
+        tifffile.imwrite(paths[-1], plane)
+    (layer,) = ViewerModel().open(paths, stack=True, plugin=NAME)
+    np.testing.assert_array_equal(np.asarray(layer.data), EM)
+
+
+def test_slices_of_different_sizes_say_so(tmp_path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", EM[0])
+    tifffile.imwrite(tmp_path / "b.tif", EM[0, :-1])
+    paths = [str(tmp_path / "a.tif"), str(tmp_path / "b.tif")]
+    reader = get_reader(paths)
+    with pytest.raises(ValueError, match="39 x 48, 40 x 48"):
+        reader(paths)
+
+
+@pytest.mark.parametrize("content", [b"", b"II*\x00\x08\x00", b"not a TIFF at all"])
+def test_a_damaged_file_is_named(tmp_path, content) -> None:
+    path = tmp_path / "em.tif"
+    path.write_bytes(content)
+    reader = get_reader(str(path))
+    with pytest.raises(ValueError, match=r"em\.tif"):
+        reader(str(path))
+
+
+def test_an_empty_volume_still_opens(tmp_path) -> None:
+    tifffile.imwrite(tmp_path / "black.tif", np.zeros_like(EM), photometric="minisblack")
+    (layer,) = opened(tmp_path / "black.tif")
+    assert layer.contrast_limits[0] < layer.contrast_limits[1]
+
+
+@pytest.mark.parametrize("kind", ["image", "labels"])
+def test_a_layer_is_saved_and_opens_as_it_was(tmp_path, kind) -> None:
+    viewer = ViewerModel()
+    place = {"scale": SIZE, "translate": (30, 0, 12), "units": ("nm",) * 3}
+    data, add = (EM, viewer.add_image) if kind == "image" else (IDS, viewer.add_labels)
+    layer = add(data, name="a", **place)
+    assert layer.save(str(tmp_path / "a.zarr"), plugin=NAME) == [str(tmp_path / "a.zarr")]
+    (back,) = opened(tmp_path / "a.zarr")
+    assert type(back) is type(layer)
+    np.testing.assert_array_equal(np.asarray(back.data), data)
+    assert (back.scale.tolist(), back.translate.tolist()) == ([30, 6, 6], [30, 0, 12])
+
+
+def test_a_layer_without_a_unit_is_saved_without_a_voxel_size(tmp_path) -> None:
+    layer = ViewerModel().add_image(EM, name="a", translate=(1, 0, 2))
+    layer.save(str(tmp_path / "a.zarr"), plugin=NAME)
+    (back,) = opened(tmp_path / "a.zarr")
+    assert back.metadata["napari_dtn"]["voxel_size"] is None
+    assert back.translate.tolist() == [1, 0, 2]

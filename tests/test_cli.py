@@ -1,0 +1,175 @@
+"""The command line: its exit codes, its one-line errors, and JSON that holds nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_dtn.cli import main
+from napari_dtn.volume.opening import open_volume
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_dtn.phantom import Phantom
+
+SIZES = {
+    "--patch-size": 32,
+    "--batch-size": 1,
+    "--base-channels": 2,
+    "--levels": 3,
+    "--transformer-levels": 2,
+}
+SMALL = [str(word) for pair in SIZES.items() for word in pair]
+
+
+@pytest.fixture
+def files(tiny_phantom: Phantom, tmp_path: Path) -> tuple[str, str]:
+    image, labels = tmp_path / "image.tif", tmp_path / "labels.tif"
+    tifffile.imwrite(image, tiny_phantom.image, photometric="minisblack")
+    tifffile.imwrite(labels, tiny_phantom.labels, photometric="minisblack")
+    return str(image), str(labels)
+
+
+def training(files: tuple[str, str], out: Path, *more: str) -> list[str]:
+    image, labels = files
+    split = ["--train-z", "0:3", "--val-z", "3:4"]
+    return ["train", "--images", image, "--labels", labels, *split, "-o", str(out), *SMALL, *more]
+
+
+def test_train_predict_and_evaluate(
+    files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, out = tmp_path / "m.safetensors", tmp_path / "out.zarr"
+    assert main(training(files, model, "--iterations", "3", "--json", "-")) == 0
+    trained = json.loads(capsys.readouterr().out)
+    assert trained["iterations"] == 3
+    assert 0 < trained["validation"]["scores"]["roc_auc"] < 1
+
+    box = ["--z", "1:3", "--x", "16:80"]
+    voxels = ["--voxel-size", "30", "6", "6"]
+    command = ["predict", files[0], "-o", str(out), "--model", str(model), *voxels, *box, "--overlap", "8"]
+    assert main([*command, "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["slices"] == 2
+    assert open_volume(out).voxel_size == (30, 6, 6)
+
+    scores = tmp_path / "scores.json"
+    assert main(["evaluate", str(out), files[1], "--kind", "boundary", "--json", str(scores)]) == 0
+    assert capsys.readouterr().out == ""
+    result = json.loads(scores.read_text())
+    assert result["region"] == {"z": [1, 3], "y": [0, 96], "x": [16, 80]}
+    assert {"kind", "rule", "n_pixels", "roc_auc", "average_precision", "accuracy", "loss"} <= set(result)
+
+
+def test_info_describes_volumes_and_models(
+    files: tuple[str, str], tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["info", files[0], "--json", "-"]) == 0
+    volume = json.loads(capsys.readouterr().out)
+    assert (volume["shape"], volume["dtype"], volume["voxel_size"]) == ([4, 96, 80], "uint8", None)
+    assert main(["info", str(tiny_model), "--json", "-"]) == 0
+    model = json.loads(capsys.readouterr().out)
+    assert (model["name"], model["arch"], model["patch_size"]) == ("tiny", "dtn", 32)
+    assert main(["info", str(tiny_model)]) == 0
+    assert "patch_size  32" in capsys.readouterr().out
+
+
+def test_unet_is_the_network_without_pairs(files: tuple[str, str], tmp_path: Path) -> None:
+    model = tmp_path / "u.safetensors"
+    assert main(training(files, model, "--iterations", "1", "--arch", "unet")) == 0
+    described = tmp_path / "info.json"
+    assert main(["info", str(model), "--json", str(described)]) == 0
+    assert json.loads(described.read_text())["network"]["transformer_levels"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "missing.tif", "-o", "x.zarr"], "missing.tif does not exist"),
+        (["predict", "IMAGE", "-o", "x.zarr", "--model", "nothing"], "No model 'nothing'"),
+        (["predict", "IMAGE", "-o", "x.zarr", "--model", "TINY", "--z", "2:9"], "z range 2:9 does not fit"),
+        (["predict", "IMAGE", "-o", "x.zarr", "--model", "TINY", "--z", "a"], "'a' is not a range"),
+        (["predict", "IMAGE", "-o", "x.zarr", "--model", "TINY", "--overlap", "-3"], "overlap is -3"),
+        (["predict", "IMAGE", "-o", "x.zarr", "--voxel-size", "30", "6", "0"], "must be"),
+        (["predict", "IMAGE", "-o", "x.zarr", "--device", "abacus"], "abacus"),
+        (["predict", "IMAGE"], "--output"),
+        (["evaluate", "IMAGE", "LABELS", "--kind", "boundary", "--z", "0:40"], "z range 0:40 does not fit"),
+        (["frobnicate"], "frobnicate"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(
+    files: tuple[str, str],
+    tiny_model: Path,
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names = {"IMAGE": files[0], "LABELS": files[1], "TINY": str(tiny_model)}
+    assert main([names.get(word, word) for word in arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_a_failure_is_code_1_and_verbose_shows_where(
+    files: tuple[str, str],
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the device went away")
+
+    monkeypatch.setattr("napari_dtn.predict.make_runner", fail)
+    command = ["predict", files[0], "-o", "x.zarr", "--model", str(tiny_model)]
+    assert main(command) == 1
+    assert capsys.readouterr().err.strip() == "napari-dtn: the device went away"
+    assert main([*command, "--verbose"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_training_is_kept_and_resumes(
+    files: tuple[str, str], tmp_path: Path, sent: signal.Signals
+) -> None:
+    model = tmp_path / "m.safetensors"
+    command = [sys.executable, "-m", "napari_dtn.cli", *training(files, model, "--iterations", "100000")]
+    settings = ["--validate-every", "1000000", "--checkpoint-seconds", "0"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([*command, *settings], env=environment, stderr=subprocess.PIPE, text=True)
+    checkpoint = model.with_suffix(".resume.safetensors")
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(sent)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert "what was finished is kept" in error
+    more = ["--iterations", "100000", "--resume", *settings, "--learning-rate", "0.5"]
+    assert main(training(files, model, *more)) == 2  # it is there, and belongs to other settings
+
+
+def test_the_demo_writes_pictures_zarr_and_scores(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "demo"
+    command = ["demo", "--headless", "--quick", "--model", str(tiny_model), "-o", str(out), "--json", "-"]
+    for _ in range(2):  # a second demo replaces the first
+        assert main(command) == 0
+        result = json.loads(capsys.readouterr().out)
+    assert result == json.loads((out / "scores.json").read_text())
+    assert 0 < result["scores"]["roc_auc"] < 1
+    assert open_volume(out / "phantom boundaries.zarr").shape == open_volume(out / "phantom.zarr").shape
+    for name in ("boundaries.png", "warp.png", "curves.png"):
+        assert (out / name).stat().st_size > 10_000
+    np.testing.assert_equal(open_volume(out / "phantom boundaries.zarr").voxel_size, (30, 6, 6))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dtn.evaluate import evaluate
+from napari_dtn.nn.bundled import bundled_models
 from napari_dtn.nn.checkpoint import load_model
 from napari_dtn.phantom import Phantom, PhantomSettings, make_phantom
 from napari_dtn.pictures import save_slice
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 IMAGE, TRUTH, BOUNDARIES = "phantom.zarr", "phantom truth.zarr", "phantom boundaries.zarr"
+SCORES = "scores.json"
 _QUICK = PhantomSettings(shape=(4, 256, 256))
 
 
@@ -60,8 +62,13 @@ def run_demo(
     boundaries, truth = open_volume(folder / BOUNDARIES), open_volume(folder / TRUTH)
     scores = evaluate(boundaries, truth, "boundary", plot=folder / "curves.png")
     _draw(folder, Predictor.of(loaded, volume), boundaries, truth)
-    result = {"model": loaded.card.name, "phantom": asdict(settings), "scores": scores}
-    (folder / "scores.json").write_text(json.dumps(result, indent=2) + "\n")
+    result = {
+        "model": loaded.card.name,
+        "model_file": _named(model),
+        "phantom": asdict(settings),
+        "scores": scores,
+    }
+    (folder / SCORES).write_text(json.dumps(result, indent=2) + "\n")
     return result
 
 
@@ -71,6 +78,11 @@ def show_demo(folder: str | Path) -> None:
     A process of its own, since only one room of the package knows napari.
     """
     subprocess.run([sys.executable, "-m", "napari_dtn._napari.demo", str(folder)], check=True)
+
+
+def _named(model: str | Path) -> str:
+    """A bundled model's name, or a file's whole path."""
+    return str(model) if str(model) in bundled_models() else str(Path(model).resolve())
 
 
 def _write_phantom(phantom: Phantom, settings: PhantomSettings, folder: Path) -> Volume:

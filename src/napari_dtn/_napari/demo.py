@@ -1,0 +1,40 @@
+"""``python -m napari_dtn._napari.demo FOLDER``: a finished demo in napari, with its overlay and its warp."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import napari
+from qtpy.QtCore import QTimer
+
+from napari_dtn.demo import BOUNDARIES, IMAGE, SCORES, TRUTH
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+
+def show(viewer: napari.viewer.Viewer, folder: Path) -> None:
+    """Open the demo's files in a viewer, and the panel with the warp switched on."""
+    (image,) = viewer.open(folder / IMAGE, plugin="napari-dtn")
+    (truth,) = viewer.open(folder / TRUTH, plugin="napari-dtn")
+    truth.visible = False
+    viewer.open(folder / BOUNDARIES, plugin="napari-dtn")
+    viewer.layers.selection.active = image
+    viewer.dims.set_current_step(0, image.data.shape[0] // 2)
+    _, panel = viewer.window.add_plugin_dock_widget("napari-dtn", "Predict boundaries")
+    panel.choose_model(json.loads((folder / SCORES).read_text())["model_file"])
+    # Once the panel has settled: the first warp loads the model.
+    QTimer.singleShot(1500, lambda: panel.controls.warp.setChecked(True))
+
+
+def main() -> None:
+    """Show the demo of the folder named on the command line, until its window is closed."""
+    show(napari.Viewer(title="napari-dtn demo"), Path(sys.argv[1]))
+    napari.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,7 +100,10 @@ def test_unet_is_the_network_without_pairs(files: tuple[str, str], tmp_path: Pat
         (["predict", "IMAGE", "-o", "x.zarr", "--model", "TINY", "--z", "2:9"], "z range 2:9 does not fit"),
         (["predict", "IMAGE", "-o", "x.zarr", "--model", "TINY", "--z", "a"], "'a' is not a range"),
         (["predict", "IMAGE", "-o", "x.zarr", "--model", "TINY", "--overlap", "-3"], "overlap is -3"),
-        (["predict", "IMAGE", "-o", "x.zarr", "--voxel-size", "30", "6", "0"], "must be"),
+        (
+            ["predict", "IMAGE", "-o", "x.zarr", "--voxel-size", "30", "6", "0"],
+            "Voxel size is (30.0, 6.0, 0.0)",
+        ),
         (["predict", "IMAGE", "-o", "x.zarr", "--device", "abacus"], "abacus"),
         (["predict", "IMAGE"], "--output"),
         (["evaluate", "IMAGE", "LABELS", "--kind", "boundary", "--z", "0:40"], "z range 0:40 does not fit"),
@@ -130,7 +134,7 @@ def test_a_failure_is_code_1_and_verbose_shows_where(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the device went away")
 
-    monkeypatch.setattr("napari_dtn.predict.make_runner", fail)
+    monkeypatch.setattr(import_module("napari_dtn.predict"), "make_runner", fail)
     command = ["predict", files[0], "-o", "x.zarr", "--model", str(tiny_model)]
     assert main(command) == 1
     assert capsys.readouterr().err.strip() == "napari-dtn: the device went away"

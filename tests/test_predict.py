@@ -11,7 +11,7 @@ import zarr
 
 from napari_dtn.nn.checkpoint import Model, ModelCard, load_model, save_model
 from napari_dtn.nn.dtn import build_network
-from napari_dtn.predict import Predictor, as_uint8, predict, predict_slice
+from napari_dtn.predict import Predictor, as_uint8, plan, predict, predict_slice
 from napari_dtn.settings import NetworkSettings, PredictSettings, Roi
 from napari_dtn.volume.opening import Volume, open_volume, volume_from_array
 from napari_dtn.volume.writing import read_attributes
@@ -192,3 +192,12 @@ def test_a_unet_has_no_warp(volume: Volume, tmp_path: Path) -> None:
     path = tmp_path / "unet.safetensors"
     save_model(path, build_network(settings).state_dict(), ModelCard("unet", settings, patch_size=32))
     assert Predictor.of(load_model(path, "cpu"), volume, EXACT).warps(0, 5, 5) == ()
+
+
+def test_a_plan_counts_what_will_be_done(model: Model, volume: Volume, tmp_path: Path) -> None:
+    roi = Roi(z=(1, 3), x=(0, 40))
+    planned = plan(model, volume, roi, EXACT)
+    events = list(predict(model, volume, tmp_path / "out.zarr", roi, EXACT))
+    assert (planned.slices, planned.tiles) == (events[-1].slices, events[-1].total)
+    assert planned.output_bytes == 2 * 96 * 40
+    assert 0 < planned.seconds < 100 * events[-1].elapsed

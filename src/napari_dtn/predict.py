@@ -68,6 +68,26 @@ class TileDone:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """What a prediction will take.
+
+    Parameters
+    ----------
+    slices, tiles
+        How many.
+    seconds
+        Estimated from one batch of tiles.
+    output_bytes
+        Of the output before compression.
+    """
+
+    slices: int
+    tiles: int
+    seconds: float
+    output_bytes: int
+
+
+@dataclass(frozen=True)
 class Predictor:
     """A model set up for one volume; every way of asking it for a pixel gives the same answer.
 

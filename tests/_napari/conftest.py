@@ -13,7 +13,7 @@ from napari_dtn.nn.dtn import build_network
 from napari_dtn.settings import NetworkSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from napari.utils.notifications import Notification
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PATCH = 64
 
 
-def save_tiny(path: Path, **shape: object) -> Path:
+def _save_tiny(path: Path, **shape: object) -> Path:
     """Write a model with random weights, those of the localisation too, so that it warps."""
     settings = NetworkSettings(base_channels=4, **shape)
     with torch.random.fork_rng():
@@ -47,13 +47,19 @@ def _plugins() -> None:
 @pytest.fixture(scope="session")
 def tiny_dtn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a DTN with random weights."""
-    return save_tiny(tmp_path_factory.mktemp("models") / "tiny-dtn.safetensors")
+    return _save_tiny(tmp_path_factory.mktemp("models") / "tiny-dtn.safetensors")
 
 
 @pytest.fixture(scope="session")
 def tiny_unet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a U-Net with random weights."""
-    return save_tiny(tmp_path_factory.mktemp("models") / "tiny-unet.safetensors", transformer_levels=())
+    return _save_tiny(tmp_path_factory.mktemp("models") / "tiny-unet.safetensors", transformer_levels=())
+
+
+@pytest.fixture
+def save_tiny() -> Callable[..., Path]:
+    """Return what writes a model with random weights of a shape."""
+    return _save_tiny
 
 
 @pytest.fixture

@@ -11,13 +11,21 @@ from cyclopts import App, Parameter
 from napari_dtn import __version__
 from napari_dtn.cli.options import (
     Box,
-    ChannelOption,
     JsonOption,
+    Reading,
     Switch,
     TrainingInput,
-    VoxelSizeOption,
 )
-from napari_dtn.cli.terminal import TrainingWatch, interruptible, plain, progress, say, tile_text, write_json
+from napari_dtn.cli.terminal import (
+    TrainingWatch,
+    duration,
+    interruptible,
+    plain,
+    progress,
+    say,
+    tile_text,
+    write_json,
+)
 from napari_dtn.settings import NetworkSettings, PredictSettings, Roi, TrainSettings, parse_range
 
 if TYPE_CHECKING:
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
     from napari_dtn.volume.opening import Volume
 
 app = App(
+    suppress_keyboard_interrupt=False,
     name="napari-dtn",
     help="Dense Transformer Networks for boundaries in electron microscopy volumes.",
     version=__version__,
@@ -70,8 +79,7 @@ def demo(
 def info(
     path: str,
     *,
-    voxel_size: VoxelSizeOption = None,
-    channel: ChannelOption = None,
+    reading: Reading = Reading(),
     json_: Annotated[JsonOption, Parameter(name="--json")] = None,
 ) -> None:
     """Describe a model or a volume.
@@ -84,7 +92,7 @@ def info(
     from napari_dtn.nn.checkpoint import bundled_models
 
     is_model = path in bundled_models() or Path(path).suffix == ".safetensors"
-    description = _describe_model(path) if is_model else _describe_volume(path, voxel_size, channel)
+    description = _describe_model(path) if is_model else _describe_volume(path, reading)
     if json_ is None:
         for key, value in description.items():
             print(f"{key:>14}  {plain(value)}")
@@ -148,10 +156,10 @@ def predict(
     output: Annotated[Path, Parameter(alias="-o")],
     model: str = "dtn-snemi3d",
     box: Box = Box(),
-    voxel_size: VoxelSizeOption = None,
-    channel: ChannelOption = None,
+    reading: Reading = Reading(),
     settings: Annotated[PredictSettings, Parameter(name="*")] = PredictSettings(),
     overwrite: Annotated[bool, Switch] = False,
+    dry_run: Annotated[bool, Switch] = False,
     json_: Annotated[JsonOption, Parameter(name="--json")] = None,
 ) -> None:
     """Predict the boundaries of a volume into OME-Zarr.
@@ -166,13 +174,24 @@ def predict(
         A bundled model, or a file.
     overwrite
         Replace an output that is already there.
+    dry_run
+        Say what would be done and how long it would take, and write nothing.
     """
     from napari_dtn.nn.checkpoint import load_model
-    from napari_dtn.predict import predict
+    from napari_dtn.predict import plan, predict
     from napari_dtn.volume.opening import open_volume
 
-    opened = open_volume(volume, voxel_size, channel)
-    tiles = predict(load_model(model, settings.device), opened, output, box.roi, settings, overwrite)
+    opened = open_volume(volume, reading.voxel_size, reading.channel)
+    loaded = load_model(model, settings.device)
+    if dry_run:
+        planned = plan(loaded, opened, box.roi, settings)
+        say(
+            f"{planned.slices} slices, {planned.tiles} tiles, about {duration(planned.seconds)}, "
+            f"at most {planned.output_bytes / 2**20:.1f} MiB"
+        )
+        write_json(asdict(planned), json_)
+        return
+    tiles = predict(loaded, opened, output, box.roi, settings, overwrite)
     with progress("tiles") as report:
         for event in interruptible(tiles):
             report(tile_text(event), event.done, event.total)
@@ -258,14 +277,12 @@ def _describe_model(path: str) -> dict[str, Any]:
     }
 
 
-def _describe_volume(
-    path: str, voxel_size: tuple[float, float, float] | None, channel: int | None
-) -> dict[str, Any]:
+def _describe_volume(path: str, reading: Reading) -> dict[str, Any]:
     from napari_dtn.volume.intensity import estimate_intensity
     from napari_dtn.volume.opening import open_volume
     from napari_dtn.volume.writing import read_attributes
 
-    volume = open_volume(path, voxel_size, channel)
+    volume = open_volume(path, reading.voxel_size, reading.channel)
     return {
         "kind": "volume",
         "path": path,

@@ -14,12 +14,28 @@ VoxelSizeOption = Annotated[
     tuple[float, float, float] | None,
     Parameter(help="Voxel size Z Y X in nm, instead of what the file states.", negative=""),
 ]
-ChannelOption = Annotated[int | None, Parameter(help="Which channel or colour, where there are several.")]
 JsonOption = Annotated[
     Path | None,
     Parameter(help="Write the result as JSON to this file; - is standard output.", allow_leading_hyphen=True),
 ]
 Switch = Parameter(negative="")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Reading:
+    """How a volume is read.
+
+    Parameters
+    ----------
+    voxel_size
+        Voxel size Z Y X in nm, instead of what the file states.
+    channel
+        Which channel or colour, where there are several.
+    """
+
+    voxel_size: VoxelSizeOption = None
+    channel: int | None = None
 
 
 @Parameter(name="*")

@@ -80,6 +80,7 @@ def interruptible(events: Iterator[Any]) -> Iterator[Any]:
 
 @contextmanager
 def progress(unit: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar; gives what updates it: ``report(text, done, total)``."""
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn(unit), TextColumn("· {task.description}"))
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("starting", total=None)
@@ -87,10 +88,12 @@ def progress(unit: str) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def plain(value: Any) -> str:
+    """Return a value as one line."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def write_json(result: Any, target: Path | None) -> None:
+    """Write a result to a file, to standard output (``-``), or nowhere (None)."""
     if target is None:
         return
     text = json.dumps(result, indent=2)
@@ -101,10 +104,12 @@ def write_json(result: Any, target: Path | None) -> None:
 
 
 def say(text: str) -> None:
+    """Tell a person something."""
     console.print(text, highlight=False, soft_wrap=True)
 
 
 def log(verbose: bool) -> None:
+    """Show the package's warnings, and with ``verbose`` all that it logs."""
     handler = RichHandler(console=console, show_time=False, show_path=False, markup=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
     logging.getLogger("napari_dtn").setLevel(logging.DEBUG if verbose else logging.INFO)

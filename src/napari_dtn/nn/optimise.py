@@ -95,7 +95,7 @@ def _floats(network: nn.Module) -> Iterator[Tensor]:
 
 
 def _groups(network: DenseTransformerNetwork, settings: TrainSettings) -> list[dict[str, Any]]:
-    """Convolutions decay, norms and biases do not; localisation networks have a learning rate of their own."""
+    """Group the parameters: convolutions decay; localisation networks have a learning rate of their own."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         factor = settings.localisation_rate if "localise" in name else 1.0

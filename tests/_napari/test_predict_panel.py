@@ -1,0 +1,484 @@
+"""The panel, opened through the manifest and driven by its controls."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qtpy.QtWidgets import QMessageBox, QWidget
+
+from napari_dtn._napari import job as job_room
+from napari_dtn._napari import overlays
+from napari_dtn.nn.checkpoint import load_model
+from napari_dtn.predict import Predictor, as_uint8, predict_slice
+from napari_dtn.settings import PredictSettings
+from napari_dtn.volume.opening import open_volume, volume_from_array
+from napari_dtn.volume.writing import read_attributes
+
+EM = np.random.default_rng(0).integers(30, 220, (4, 90, 70), dtype=np.uint8)
+NM = ("nm",) * 3
+PATIENCE = 60_000
+
+CONTROLS = (
+    *("image", "voxel_z", "voxel_y", "voxel_x", "voxel_apply", "model", "model_file", "device", "output"),
+    *("output_file", "advanced", "backend", "precision", "overlap", "batch_size", "threads"),
+    *("preview", "warp", "run", "cancel", "progress"),
+)
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    viewer = make_napari_viewer()
+    yield viewer
+    job_room.stop_all_jobs()
+
+
+@pytest.fixture
+def panel(viewer, tmp_path, monkeypatch):
+    """Open the panel as the menu does; look for devices only where a test asks for it."""
+    monkeypatch.setattr("napari_dtn._napari.predict_panel._SURVEY_DELAY", 10**7)
+    _, panel = viewer.window.add_plugin_dock_widget("napari-dtn", "Predict boundaries")
+    return panel
+
+
+@pytest.fixture
+def ready(panel, viewer, tiny_dtn, tmp_path):
+    """Choose an image, a model and an output."""
+    viewer.add_image(EM, name="em", scale=(30, 6, 6), units=NM)
+    choose(panel, tiny_dtn)
+    press(panel, "output").setText(str(tmp_path / "out.zarr"))
+    return panel
+
+
+def press(panel: QWidget, name: str) -> QWidget:
+    """Return a control by its object name."""
+    found = panel.findChild(QWidget, f"predict.{name}")
+    assert found is not None, name
+    return found
+
+
+def choose(panel: QWidget, model: Path) -> None:
+    panel.controls.add_model(str(model), choose=True)
+
+
+def finish(qtbot, panel: QWidget) -> None:
+    qtbot.waitUntil(lambda: not any(lane.busy for lane in panel._lanes), timeout=PATIENCE)
+
+
+def expected(model: Path, z: int) -> np.ndarray:
+    settings = PredictSettings(threads=1)
+    return as_uint8(predict_slice(load_model(model), volume_from_array(EM), z, settings))
+
+
+def almost(left: np.ndarray, right: np.ndarray) -> bool:
+    return bool(np.abs(left.astype(int) - right.astype(int)).max() <= 1)
+
+
+# ---- opening
+
+OPEN = """
+import sys, napari
+viewer = napari.Viewer(show=False)
+heavy = {"torch", "zarr", "dask.array", "h5py", "tifffile"} - set(sys.modules)
+viewer.window.add_plugin_dock_widget("napari-dtn", "Predict boundaries")
+print(",".join(sorted(heavy & set(sys.modules))) or "none")
+viewer.close()
+"""
+
+
+def test_opening_the_panel_loads_nothing_heavy() -> None:
+    done = subprocess.run([sys.executable, "-c", OPEN], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == "none"
+
+
+def test_every_control_has_its_name_and_says_what_it_does(panel) -> None:
+    for name in CONTROLS:
+        assert press(panel, name).toolTip(), name
+
+
+def test_devices_and_the_models_card_are_found_beside_the_window(qtbot, panel, tiny_dtn) -> None:
+    device = press(panel, "device")
+    assert [device.itemText(i) for i in range(device.count())] == ["auto"]
+    panel.add_model(tiny_dtn)
+    finish(qtbot, panel)
+    assert device.currentData() == "auto"
+    assert device.currentText().startswith("auto: ")
+    assert "core" in device.itemText(device.findData("cpu"))
+    assert "DTN · tiles of 64 px · trained at 30 × 6 × 6 nm" in press(panel, "model_info").text()
+
+
+# ---- choosing
+
+
+def test_the_box_follows_the_image_layers(panel, viewer) -> None:
+    box = press(panel, "image")
+    first = viewer.add_image(EM, name="first")
+    second = viewer.add_image(EM, name="second")
+    viewer.add_labels(EM.astype(int), name="ids")
+    overlays.boundary_layer(viewer, first)
+    assert [box.itemText(i) for i in range(box.count())] == ["first", "second"]
+    assert box.layer is first
+    box.setCurrentIndex(1)
+    second.name = "renamed"
+    assert (box.currentText(), box.layer) == ("renamed", second)
+    viewer.layers.remove(second)
+    assert box.layer is first
+    viewer.layers.clear()
+    assert box.layer is None
+
+
+def test_an_unknown_voxel_size_is_asked_for(qtbot, panel, viewer, tiny_dtn) -> None:
+    image = viewer.add_image(EM, name="em", translate=(1, 0, 0))
+    panel.add_model(tiny_dtn)
+    finish(qtbot, panel)
+    boxes = [press(panel, f"voxel_{axis}") for axis in "zyx"]
+    assert [box.value() for box in boxes] == [30, 6, 6]
+    assert "Not stated by the file – check" in press(panel, "voxel_hint").text()
+    for box, side in zip(boxes, (40, 4, 5), strict=True):
+        box.setValue(side)
+    viewer.dims.set_current_step(0, 2)
+    press(panel, "voxel_apply").click()
+    assert image.scale.tolist() == [40, 4, 5]
+    assert image.translate.tolist() == [40, 0, 0]
+    assert {str(unit) for unit in image.units} == {"nanometer"}
+    assert viewer.dims.current_step[0] == 2
+    assert not press(panel, "voxel_hint").text()
+
+
+def test_a_stated_voxel_size_is_shown(panel, viewer) -> None:
+    viewer.add_image(EM, scale=(0.05, 0.004, 0.004), units=("um",) * 3)
+    assert [press(panel, f"voxel_{axis}").value() for axis in "zyx"] == [50, 4, 4]
+    assert not press(panel, "voxel_hint").text()
+
+
+# ---- preview
+
+
+@pytest.mark.parametrize("z", [0, 2])
+def test_a_preview_is_the_prediction_of_the_slice_in_view(qtbot, ready, viewer, tiny_dtn, z) -> None:
+    viewer.dims.set_current_step(0, z)
+    press(ready, "preview").click()
+    assert not press(ready, "preview").isEnabled()
+    assert press(ready, "cancel").isEnabled()
+    finish(qtbot, ready)
+    layer = viewer.layers["em boundaries"]
+    assert almost(np.asarray(layer.data[z]), expected(tiny_dtn, z))
+    assert layer.data[z].any()
+    assert not np.asarray(layer.data)[np.arange(4) != z].any()
+    np.testing.assert_array_equal(layer.scale, viewer.layers["em"].scale)
+    assert press(ready, "preview").isEnabled()
+    assert not press(ready, "cancel").isEnabled()
+
+
+def test_a_single_slice_can_be_previewed(qtbot, panel, viewer, tiny_dtn) -> None:
+    viewer.add_image(EM[1], name="one")
+    choose(panel, tiny_dtn)
+    press(panel, "preview").click()
+    finish(qtbot, panel)
+    model, volume = load_model(tiny_dtn), volume_from_array(EM[1])
+    one = as_uint8(predict_slice(model, volume, 0, PredictSettings(threads=1)))
+    assert almost(np.asarray(viewer.layers["one boundaries"].data[0]), one)
+
+
+def test_a_model_of_several_classes_shows_each(qtbot, panel, viewer, tmp_path, save_tiny) -> None:
+    viewer.add_image(EM, name="em", scale=(30, 6, 6), units=NM)
+    choose(panel, save_tiny(tmp_path / "three.safetensors", n_classes=3))
+    press(panel, "preview").click()
+    finish(qtbot, panel)
+    layer = viewer.layers["em boundaries"]
+    assert layer.data.shape == (3, *EM.shape)
+    assert layer.scale.tolist() == [1, 30, 6, 6]
+    assert np.abs(layer.data[:, 2].astype(int).sum(axis=0) - 255).max() <= 2 or layer.data[:, 1].any()
+
+
+# ---- volume
+
+
+def test_a_volume_fills_the_overlay_and_the_file(qtbot, ready, viewer, tiny_dtn, tmp_path) -> None:
+    said = []
+    ready._volume_lane.stepped.connect(lambda _: said.append(press(ready, "progress").format()))
+    press(ready, "run").click()
+    assert not press(ready, "run").isEnabled()
+    finish(qtbot, ready)
+    stored = np.asarray(open_volume(tmp_path / "out.zarr").data)
+    for z in range(4):
+        assert almost(stored[z], expected(tiny_dtn, z))
+    np.testing.assert_array_equal(np.asarray(viewer.layers["em boundaries"].data), stored)
+    assert said[0].startswith("slice 1 of 4 · ")
+    assert said[-1].startswith("slice 4 of 4 · ")
+    assert "slices/s" in said[-1]
+    assert "left" in said[-1]
+    assert press(ready, "status").text().startswith("4 slices in ")
+    provenance = read_attributes(tmp_path / "out.zarr")
+    assert provenance["model"] == "tiny-dtn"
+    assert open_volume(tmp_path / "out.zarr").voxel_size == (30, 6, 6)
+
+
+def test_a_slice_of_the_volume_is_not_predicted_again(qtbot, ready, viewer) -> None:
+    press(ready, "run").click()
+    finish(qtbot, ready)
+    viewer.layers["em boundaries"].visible = False
+    press(ready, "preview").click()
+    assert not ready._preview_lane.busy
+    assert viewer.layers["em boundaries"].visible
+
+
+def test_predicting_applies_the_voxel_size_shown(qtbot, panel, viewer, tiny_dtn, tmp_path) -> None:
+    image = viewer.add_image(EM, name="em")
+    choose(panel, tiny_dtn)
+    press(panel, "output").setText(str(tmp_path / "out"))
+    for axis, side in zip("zyx", (30, 6, 6), strict=True):
+        press(panel, f"voxel_{axis}").setValue(side)
+    press(panel, "run").click()
+    finish(qtbot, panel)
+    assert open_volume(tmp_path / "out.zarr").voxel_size == (30, 6, 6)
+    assert viewer.layers["em boundaries"].scale.tolist() == image.scale.tolist() == [30, 6, 6]
+
+
+class Gate:
+    """Holds the prediction before its third batch of tiles until the test opens it."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.reached, self.open, self.closed = threading.Event(), threading.Event(), threading.Event()
+        real, gate = Predictor.slice_steps, self
+
+        def gated(predictor, z, y, x, out):
+            try:
+                for count in real(predictor, z, y, x, out):
+                    if z == 2:
+                        gate.reached.set()
+                        gate.open.wait(30)
+                    yield count
+            finally:
+                if z == 2:
+                    gate.closed.set()
+
+        monkeypatch.setattr(Predictor, "slice_steps", gated)
+
+
+def test_cancel_keeps_the_slices_that_are_done(qtbot, ready, viewer, tmp_path, monkeypatch, tiny_dtn) -> None:
+    gate = Gate(monkeypatch)
+    press(ready, "run").click()
+    qtbot.waitUntil(gate.reached.is_set, timeout=PATIENCE)
+    press(ready, "cancel").click()
+    gate.open.set()
+    finish(qtbot, ready)
+    assert gate.closed.is_set()
+    stored = np.asarray(open_volume(tmp_path / "out.zarr").data)
+    assert [bool(plane.any()) for plane in stored] == [True, True, False, False]
+    np.testing.assert_array_equal(np.asarray(viewer.layers["em boundaries"].data), stored)
+    assert press(ready, "status").text().startswith("Stopped. 2 of 4 slices are in ")
+    assert press(ready, "run").isEnabled()
+    assert not press(ready, "cancel").isEnabled()
+
+
+@pytest.mark.parametrize("how", ["dock", "viewer"])
+def test_closing_stops_the_run(qtbot, ready, viewer, monkeypatch, tmp_path, how) -> None:
+    gate = Gate(monkeypatch)
+    press(ready, "run").click()
+    qtbot.waitUntil(gate.reached.is_set, timeout=PATIENCE)
+    if how == "dock":
+        viewer.window.remove_dock_widget(ready)
+    else:
+        viewer.close()
+    gate.open.set()
+    job_room.stop_all_jobs()
+    assert gate.closed.is_set()
+    assert not np.asarray(open_volume(tmp_path / "out.zarr").data)[2:].any()
+
+
+@pytest.mark.parametrize("answer", ["Yes", "No"])
+def test_an_existing_output_is_asked_about(qtbot, ready, tmp_path, monkeypatch, answer) -> None:
+    press(ready, "run").click()
+    finish(qtbot, ready)
+    marker = tmp_path / "out.zarr" / "zarr.json"
+    before, asked = marker.stat().st_mtime_ns, []
+
+    def question(*args):
+        asked.append(args[-1])
+        return QMessageBox.StandardButton[answer]
+
+    monkeypatch.setattr(QMessageBox, "question", question)
+    press(ready, "run").click()
+    finish(qtbot, ready)
+    assert "out.zarr exists" in asked[0]
+    assert (marker.stat().st_mtime_ns != before) == (answer == "Yes")
+
+
+# ---- the warp
+
+
+def test_the_warp_follows_the_view_and_goes(qtbot, ready, viewer) -> None:
+    press(ready, "warp").click()
+    finish(qtbot, ready)
+    names = {f"em warp {what}" for what in ("grid", "arrows", "fiducials")}
+    assert names <= {layer.name for layer in viewer.layers}
+    points = viewer.layers["em warp fiducials"]
+    assert points.data.shape == (16, 3)
+    assert np.linalg.norm(viewer.layers["em warp arrows"].data[:, 1], axis=1).max() > 0.01
+    before = points.data.copy()
+    viewer.dims.set_current_step(0, 0)
+    qtbot.waitUntil(lambda: viewer.layers["em warp fiducials"].data[0, 0] == 0, timeout=PATIENCE)
+    assert not np.allclose(points.data[:, 1:], before[:, 1:])
+    press(ready, "warp").click()
+    assert not names & {layer.name for layer in viewer.layers}
+
+
+def test_the_warp_is_that_of_the_tile_in_view(qtbot, ready, viewer, tiny_dtn) -> None:
+    viewer.dims.set_current_step(0, 1)
+    getattr(viewer, "scene", viewer).camera.center = (0, 85 * 6, 60 * 6)
+    press(ready, "warp").click()
+    finish(qtbot, ready)
+    volume = volume_from_array(EM)
+    (warp,) = Predictor.of(load_model(tiny_dtn), volume, PredictSettings(threads=1)).warps(1, 85, 60)
+    shown = viewer.layers["em warp fiducials"].data
+    np.testing.assert_allclose(shown[:, 1:], warp.to_pixels(warp.fiducials), atol=1e-2)
+
+
+def test_a_model_without_a_transformer_says_so_once(qtbot, ready, viewer, tiny_unet, told) -> None:
+    choose(ready, tiny_unet)
+    press(ready, "warp").click()
+    finish(qtbot, ready)
+    assert [note.message for note in told] == [
+        "The model tiny-unet has no transformer, so it has no warp to show."
+    ]
+    assert not press(ready, "warp").isChecked()
+    assert [layer.name for layer in viewer.layers] == ["em"]
+
+
+# ---- what can go wrong
+
+
+def bad_layers() -> dict[str, tuple]:
+    return {
+        "nothing": (None, "There is no image layer"),
+        "labels": (lambda v: v.add_labels(EM.astype(int), name="ids"), "“ids” is a Labels layer"),
+        "colour": (lambda v: v.add_image(np.zeros((8, 8, 3)), name="c"), "“c” is a colour image (RGB)"),
+        "5D": (lambda v: v.add_image(np.zeros((1, 2, 3, 8, 8)), name="movie"), "“movie” has 5 axes"),
+        "4D": (lambda v: v.add_image(np.zeros((2, 3, 8, 8)), name="movie"), "“movie” has 4 axes"),
+        "black": (lambda v: v.add_image(np.zeros_like(EM), name="black"), "is it empty?"),
+        "complex": (lambda v: v.add_image(EM.astype(complex), name="odd"), "odd holds complex128"),
+    }
+
+
+@pytest.mark.parametrize("button", ["preview", "run", "warp"])
+@pytest.mark.parametrize("kind", bad_layers())
+def test_a_wrong_layer_is_one_readable_notification(
+    qtbot, panel, viewer, tiny_dtn, tmp_path, told, kind, button
+) -> None:
+    add, words = bad_layers()[kind]
+    choose(panel, tiny_dtn)
+    if add:
+        add(viewer)
+    told.clear()
+    press(panel, "output").setText(str(tmp_path / "out.zarr"))
+    press(panel, button).click()
+    finish(qtbot, panel)
+    assert len(told) == 1, [note.message for note in told]
+    assert words in told[0].message
+    assert "Traceback" not in told[0].message
+    assert press(panel, "preview").isEnabled()
+    assert press(panel, "run").isEnabled()
+
+
+def foreign(path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({"a": np.zeros(3, np.float32)}, path)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (None, "Choose a .safetensors file|No model"),
+        (foreign, "was not written by napari-dtn"),
+        (lambda path: path.write_bytes(b"rubbish"), "is not a safetensors file"),
+    ],
+    ids=["missing", "foreign", "rubbish"],
+)
+def test_a_bad_model_file_is_one_readable_notification(
+    qtbot, panel, viewer, tmp_path, told, make, words
+) -> None:
+    viewer.add_image(EM, name="em")
+    path = tmp_path / "model.safetensors"
+    if make:
+        make(path)
+    choose(panel, path)
+    press(panel, "preview").click()
+    finish(qtbot, panel)
+    assert len(told) == 1
+    assert any(part in told[0].message for part in words.split("|"))
+    panel.add_model(path)
+    finish(qtbot, panel)
+    assert len(told) == 2
+    assert press(panel, "model").findData(str(path)) < 0
+
+
+def test_no_model_says_so(panel, viewer, told) -> None:
+    viewer.add_image(EM, name="em")
+    press(panel, "model").clear()
+    press(panel, "preview").click()
+    assert "No model is chosen" in told[0].message
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RuntimeError("Given groups=1, expected input"), "Given groups=1"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 9 GiB"), "not enough memory"),
+        (MemoryError(), "not enough memory"),
+    ],
+    ids=["runtime", "cuda", "memory"],
+)
+@pytest.mark.parametrize("button", ["preview", "run", "warp"])
+def test_an_error_in_the_job_is_one_notification(
+    qtbot, ready, told, monkeypatch, tiny_dtn, button, error, words
+) -> None:
+    def fail(*_):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_dtn.nn.backends.TorchRunner.__call__", fail)
+        patch.setattr(Predictor, "warps", fail)
+        press(ready, button).click()
+        finish(qtbot, ready)
+    assert len(told) == 1
+    assert words in told[0].message
+    press(ready, "preview").click()
+    finish(qtbot, ready)
+    assert len(told) == 1
+
+
+def test_an_output_that_is_not_ours_is_not_replaced(qtbot, ready, tmp_path, told, monkeypatch) -> None:
+    (tmp_path / "out.zarr").mkdir()
+    (tmp_path / "out.zarr" / "thesis.txt").write_text("years of work")
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
+    press(ready, "run").click()
+    finish(qtbot, ready)
+    assert "is no OME-Zarr image, so it is not replaced" in told[0].message
+    assert (tmp_path / "out.zarr" / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize("text", ["", "/proc/none/out.zarr"])
+def test_a_bad_output_is_one_notification(qtbot, ready, told, text) -> None:
+    press(ready, "output").setText(text)
+    press(ready, "run").click()
+    finish(qtbot, ready)
+    assert len(told) == 1
+    assert press(ready, "run").isEnabled()
+
+
+def test_a_layer_may_go_while_it_is_predicted(qtbot, ready, viewer, monkeypatch, told) -> None:
+    gate = Gate(monkeypatch)
+    press(ready, "run").click()
+    qtbot.waitUntil(gate.reached.is_set, timeout=PATIENCE)
+    viewer.layers.clear()
+    gate.open.set()
+    finish(qtbot, ready)
+    assert told == []
+    assert list(viewer.layers) == []
+    assert press(ready, "status").text().startswith("4 slices in ")

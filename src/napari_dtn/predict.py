@@ -318,6 +318,29 @@ def predict(
     return _predict_slices(predictor, box, target)
 
 
+def plan(
+    model: Model, volume: Volume, roi: Roi | None = None, settings: PredictSettings | None = None
+) -> Plan:
+    """Say what :func:`predict` would take, after timing one batch; nothing is written.
+
+    Raises
+    ------
+    ValueError
+        The box leaves the volume, or the model does not fit.
+    """
+    predictor = Predictor.of(model, volume, settings)
+    z, y, x = (roi or Roi()).within(volume.shape)
+    use_threads(predictor.settings)
+    slices, per_slice = z.stop - z.start, len(predictor.grid.over(y, x))
+    out = np.zeros((predictor.classes, y.stop - y.start, x.stop - x.start), np.float32)
+    batches = predictor.slice_steps(z.start, y, x, out)
+    next(batches)  # the first batch also warms up
+    began = time.monotonic()
+    timed = next(batches, 0) or sum(predictor.slice_steps(z.start, y, x, out))
+    seconds = (time.monotonic() - began) / timed * per_slice * slices
+    return Plan(slices, per_slice * slices, seconds, out.size * slices)
+
+
 def _create(
     predictor: Predictor, output: str | Path, box: tuple[slice, slice, slice], overwrite: bool
 ) -> Any:

@@ -65,14 +65,14 @@ class Job(WorkerBase):
             self._finished.emit(self)
 
     def work(self) -> None:
-        """Iterate the generator; an abort takes effect before the next step."""
+        """Iterate the generator; an abort takes effect after the step in progress."""
         if self.abort_requested:
             return
         with closing(self._steps()) as steps:  # type: ignore[type-var]
             for step in steps:
+                self.stepped.emit(self, step)
                 if self.abort_requested:
                     return
-                self.stepped.emit(self, step)
 
     def start(self) -> None:
         """Start in the pool of low priority."""
@@ -119,6 +119,13 @@ class Lane(QObject):
     A request that comes while a job runs asks it to stop, and starts when it has. What an outdated job
     still delivers is dropped. Errors appear as one napari notification.
 
+    Parameters
+    ----------
+    parent
+        Qt's owner.
+    keep_last
+        Deliver what a cancelled job was at: a slice that is on disk counts.
+
     Signals
     -------
     stepped
@@ -130,8 +137,9 @@ class Lane(QObject):
     stepped = Signal(object)
     ended = Signal()
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, parent: QObject | None = None, keep_last: bool = False) -> None:
         super().__init__(parent)
+        self._keep_last = keep_last
         self._job: Job | None = None
         self._next: Job | None = None
         self.succeeded = False
@@ -169,7 +177,7 @@ class Lane(QObject):
         job.start()
 
     def _on_stepped(self, job: Job, step: Any) -> None:
-        if job is self._job and not job.abort_requested:
+        if job is self._job and (self._keep_last or not job.abort_requested):
             self.stepped.emit(step)
 
     def _on_failed(self, job: Job, error: Exception) -> None:

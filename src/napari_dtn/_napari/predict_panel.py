@@ -77,9 +77,8 @@ class PredictPanel(QWidget):
         self._surveyed = False
         self._choice = LayerChoice(viewer)
         self.controls = PredictControls(self._choice)
-        self._volume_lane, self._preview_lane, self._warp_lane, self._survey_lane = (
-            Lane(self) for _ in range(4)
-        )
+        self._volume_lane = Lane(self, keep_last=True)
+        self._preview_lane, self._warp_lane, self._survey_lane = Lane(self), Lane(self), Lane(self)
         self._lanes = [self._volume_lane, self._preview_lane, self._warp_lane, self._survey_lane]
         self._watcher = ViewWatcher(viewer, self)
         layout = QVBoxLayout(self)
@@ -352,7 +351,8 @@ class PredictPanel(QWidget):
         if run is None:
             return
         run.done, run.total, run.elapsed = step.slices_done, step.slices, step.elapsed
-        self.controls.show_progress(step.done, step.total, progress_words(step))
+        if not self._volume_lane.cancelled:
+            self.controls.show_progress(step.done, step.total, progress_words(step))
         if run.image in self._viewer.layers:
             if run.overlay is None:
                 run.overlay = overlays.boundary_layer(self._viewer, run.image, part.classes)

@@ -25,7 +25,7 @@ def show(viewer: napari.viewer.Viewer, folder: Path) -> None:
     viewer.layers.selection.active = image
     viewer.dims.set_current_step(0, image.data.shape[0] // 2)
     _, panel = viewer.window.add_plugin_dock_widget("napari-dtn", "Predict boundaries")
-    panel.choose_model(json.loads((folder / SCORES).read_text())["model_file"])
+    panel.add_model(json.loads((folder / SCORES).read_text())["model_file"])
     # Once the panel has settled: the first warp loads the model.
     QTimer.singleShot(1500, lambda: panel.controls.warp.setChecked(True))
 

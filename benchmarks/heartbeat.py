@@ -1,0 +1,209 @@
+"""Does the window stay alive while a volume is predicted?
+
+    python benchmarks/heartbeat.py [--quick] [--json PATH] [--model NAME_OR_FILE]
+
+Opens napari on the display, predicts a volume of 100 x 1024 x 1024 voxels through the panel, and logs the gaps
+of a 10 ms timer of the window's thread. Goals: the 99th percentile below 100 ms, the longest below 300 ms. The
+first row is opening the panel and loading torch, which happens once and has no goal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import napari
+    from qtpy.QtWidgets import QWidget
+
+BEAT = 10  # ms
+GOALS = {"p99_ms": 100, "max_ms": 300}
+FULL, QUICK = (100, 1024, 1024), (6, 512, 512)
+SEED = 0
+
+
+class Heartbeat:
+    """Gaps between the beats of a timer in the window's thread."""
+
+    def __init__(self) -> None:
+        from qtpy.QtCore import Qt, QTimer
+
+        self._timer = QTimer()
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.timeout.connect(self._beat)
+        self._last = 0.0
+        self.gaps: list[float] = []
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Log the gaps, in ms, while the block runs."""
+        self._last = time.perf_counter()
+        self._timer.start(BEAT)
+        yield
+        self._timer.stop()
+        self._beat()
+
+    def _beat(self) -> None:
+        now = time.perf_counter()
+        self.gaps.append(1e3 * (now - self._last))
+        self._last = now
+
+    def row(self, phase: str) -> dict[str, Any]:
+        """Return the gaps in numbers."""
+        median, p99 = np.percentile(self.gaps, (50, 99))
+        return {
+            "phase": phase,
+            "seconds": round(sum(self.gaps) / 1e3, 1),
+            "beats": len(self.gaps),
+            "median_ms": round(float(median), 1),
+            "p99_ms": round(float(p99), 1),
+            "max_ms": round(max(self.gaps), 1),
+        }
+
+
+def wait(done: Callable[[], bool], seconds: float = 7200) -> None:
+    """Run Qt's event loop until something is so.
+
+    Raises
+    ------
+    TimeoutError
+        It did not come about.
+    """
+    from qtpy.QtCore import QEventLoop, QTimer
+
+    loop, poll, limit = QEventLoop(), QTimer(), time.monotonic() + seconds
+    poll.timeout.connect(lambda: loop.quit() if done() or time.monotonic() > limit else None)
+    poll.start(50)
+    loop.exec()
+    poll.stop()
+    if not done():
+        raise TimeoutError(f"nothing happened within {seconds:g} s")
+
+
+def open_panel(viewer: napari.Viewer) -> QWidget:
+    """Open the panel as the menu does, and wait until it has found the devices."""
+    _, panel = viewer.window.add_plugin_dock_widget("napari-dtn", "Predict boundaries")
+    device = panel.controls.device
+    wait(lambda: device.count() > 1, 300)
+    return panel
+
+
+def predict_through_panel(panel: QWidget, model: str, output: Path) -> dict[str, Any]:
+    """Press "Predict volume", and measure until it is done."""
+    from qtpy.QtWidgets import QLineEdit, QPushButton
+
+    panel.controls.add_model(model, choose=True)
+    panel.findChild(QLineEdit, "predict.output").setText(str(output))
+    run, heart = panel.findChild(QPushButton, "predict.run"), Heartbeat()
+    with heart.beating():
+        run.click()
+        wait(lambda: run.isEnabled())
+    return heart.row("predict volume")
+
+
+def phantom_like(shape: tuple[int, int, int]) -> np.ndarray:
+    """Repeat the phantom until it fills the shape."""
+    from napari_dtn.phantom import make_phantom
+
+    image = make_phantom().image
+    times = [-(-wanted // there) for wanted, there in zip(shape, image.shape, strict=True)]
+    return np.ascontiguousarray(np.tile(image, times)[tuple(slice(size) for size in shape)])
+
+
+def random_model(folder: Path) -> str:
+    """Write a model of the default size that was not trained: it takes the same time."""
+    import torch
+
+    from napari_dtn.nn.checkpoint import ModelCard, save_model
+    from napari_dtn.nn.dtn import build_network
+    from napari_dtn.settings import NetworkSettings
+
+    torch.manual_seed(SEED)
+    card = ModelCard("random", NetworkSettings(), 224, (30.0, 6.0, 6.0))
+    save_model(folder / "random.safetensors", build_network(card.network).state_dict(), card)
+    return str(folder / "random.safetensors")
+
+
+def measure(shape: tuple[int, int, int], model: str) -> list[dict[str, Any]]:
+    """Open napari, and predict a volume of this shape; an empty model is a random one."""
+    import napari
+
+    viewer = napari.Viewer(title="heartbeat")
+    image = phantom_like(shape)
+    viewer.add_image(image, name="phantom", scale=(30, 6, 6), units=("nm",) * 3)
+    opening = Heartbeat()
+    with opening.beating():
+        panel = open_panel(viewer)
+    with tempfile.TemporaryDirectory() as folder:
+        chosen = model or random_model(Path(folder))
+        predicting = predict_through_panel(panel, chosen, Path(folder) / "out.zarr")
+    status = panel.controls.status.text()
+    viewer.close()
+    voxels = " x ".join(map(str, shape))
+    return [
+        {**opening.row("open the panel, load torch")},
+        {**predicting, "volume": voxels, "model": Path(chosen).name, "status": status.split(",")[0]},
+    ]
+
+
+def report(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what was measured with where and how."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True
+    )
+    machine = {
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg(),
+    }
+    return {
+        "command": " ".join(["python", *sys.argv]),
+        "commit": commit.stdout.strip(),
+        "machine": machine,
+        "seed": SEED,
+        "goals": GOALS,
+        "rows": rows,
+    }
+
+
+def processor() -> str:
+    """Name the processor."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def main() -> None:
+    """Measure, and print the rows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a small volume, under a minute")
+    parser.add_argument("--json", type=Path, help="write the numbers there")
+    parser.add_argument("--model", help="bundled name or file; by default the bundled one, or a random one")
+    arguments = parser.parse_args()
+    from napari_dtn.nn.bundled import bundled_models
+
+    model = arguments.model or next(iter(bundled_models()), "")
+    found = report(measure(QUICK if arguments.quick else FULL, model))
+    for row in found["rows"]:
+        print(", ".join(f"{name} {value}" for name, value in row.items()))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""The window stays alive while a volume is predicted: benchmarks/heartbeat.py, small and with loose limits."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def heartbeat(project: Path) -> ModuleType:
+    path = project / "benchmarks" / "heartbeat.py"
+    spec = importlib.util.spec_from_file_location("heartbeat", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_window_stays_alive(heartbeat, make_napari_viewer, tmp_path) -> None:
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(heartbeat.phantom_like((3, 512, 512)), name="em", scale=(30, 6, 6), units=("nm",) * 3)
+    panel = heartbeat.open_panel(viewer)
+    row = heartbeat.predict_through_panel(panel, heartbeat.random_model(tmp_path), tmp_path / "out.zarr")
+    assert panel.controls.status.text().startswith("3 slices in ")
+    assert row["p99_ms"] < 250, row
+    assert row["max_ms"] < 1000, row
+
+
+def test_a_blocked_window_is_noticed(heartbeat, qtbot) -> None:
+    heart = heartbeat.Heartbeat()
+    with heart.beating():
+        qtbot.wait(100)
+        heartbeat.time.sleep(0.2)
+        qtbot.wait(100)
+    assert 200 < heart.row("blocked")["max_ms"] < 400
+    assert heart.row("blocked")["median_ms"] < 50

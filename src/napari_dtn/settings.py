@@ -169,7 +169,7 @@ class TrainSettings:
     learning_rate: Annotated[float, {"min": 1e-7, "max": 1.0}] = 2e-3
     localisation_rate: Annotated[float, {"min": 0.0, "max": 100.0}] = 0.2
     warmup: Annotated[int, {"min": 0}] = 200
-    cooldown: Annotated[float, {"min": 0.0, "max": 1.0}] = 0.25
+    cooldown: Annotated[float, {"min": 0.0, "max": 1.0}] = 0.5
     weight_decay: Annotated[float, {"min": 0.0, "max": 1.0}] = 1e-2
     average: Annotated[float, {"min": 0.0, "max": 0.99999}] = 0.998
     precision: Precision = "auto"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
 from npe2 import PluginManager
 
+from napari_dtn._napari.job import stop_all_jobs
 from napari_dtn.nn.checkpoint import ModelCard, save_model
 from napari_dtn.nn.dtn import build_network
 from napari_dtn.settings import NetworkSettings
@@ -71,3 +73,33 @@ def told() -> Iterator[list[Notification]]:
     notification_manager.notification_ready.connect(notifications.append)
     yield notifications
     notification_manager.notification_ready.disconnect(notifications.append)
+
+
+@pytest.fixture(scope="session")
+def em() -> np.ndarray:
+    """Return a small volume."""
+    return np.random.default_rng(0).integers(30, 220, (4, 90, 70), dtype=np.uint8)
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    viewer = make_napari_viewer()
+    yield viewer
+    stop_all_jobs()
+
+
+@pytest.fixture
+def panel(viewer, tmp_path, monkeypatch):
+    """Open the panel as the menu does; look for devices only where a test asks for it."""
+    monkeypatch.setattr("napari_dtn._napari.predict_panel._SURVEY_DELAY", 10**7)
+    _, panel = viewer.window.add_plugin_dock_widget("napari-dtn", "Predict boundaries")
+    return panel
+
+
+@pytest.fixture
+def ready(panel, viewer, tiny_dtn, tmp_path, em):
+    """Choose an image, a model and an output."""
+    viewer.add_image(em, name="em", scale=(30, 6, 6), units=("nm",) * 3)
+    panel.controls.add_model(str(tiny_dtn), choose=True)
+    panel.controls.output.setText(str(tmp_path / "out.zarr"))
+    return panel

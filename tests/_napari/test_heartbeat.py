@@ -1,4 +1,4 @@
-"""The window stays alive while a volume is predicted: benchmarks/heartbeat.py, small and with loose limits."""
+"""The window stays alive during a prediction: benchmarks/heartbeat.py, small and with loose limits."""
 
 from __future__ import annotations
 

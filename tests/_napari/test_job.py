@@ -45,7 +45,7 @@ def test_steps_come_in_order_then_the_end(qtbot, lane) -> None:
         lane.start("Counting", steps)
         assert lane.busy
     assert listener.steps == [0, 1, 2, 3, 4]
-    assert lane.succeeded
+    assert lane.outcome == "done"
     assert not lane.busy
     assert threads != [threading.get_ident()]
 
@@ -70,7 +70,7 @@ def test_every_error_is_one_plain_notification(qtbot, lane, told, error) -> None
     with qtbot.waitSignal(lane.ended):
         lane.start("Counting", steps)
     assert listener.steps == [1]
-    assert not lane.succeeded
+    assert lane.outcome == "failed"
     assert [note.message for note in told] == [in_plain_words(error, "Counting")]
     assert told[0].severity.value == "error"
     assert not hasattr(told[0], "exception")
@@ -126,7 +126,7 @@ def test_cancel_closes_the_generator_in_its_own_thread(qtbot, lane) -> None:
         go.set()
     assert closed == [True]
     assert listener.steps == [0]
-    assert not lane.succeeded
+    assert lane.outcome == "cancelled"
 
 
 def test_the_newest_request_wins(qtbot, lane) -> None:

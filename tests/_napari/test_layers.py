@@ -83,6 +83,14 @@ def test_a_preview_replaces_a_stored_slice_and_is_not_taken_for_it(stack) -> Non
     assert sparse[1, 0, 0] == 9
 
 
+def test_a_new_source_keeps_the_previews_of_its_own_maker(stack) -> None:
+    sparse, _ = stack
+    sparse.put(0, np.full((5, 7), 9, np.uint8), "this")
+    sparse.put(3, np.full((5, 7), 9, np.uint8), "another")
+    fresh = sparse.over(np.zeros(sparse.shape, np.uint8), "this")
+    assert [int(plane.max()) for plane in fresh] == [9, 0, 0, 0, 0, 0]
+
+
 # ---- facts about layers
 
 
@@ -136,7 +144,7 @@ def test_setting_the_voxel_size_keeps_the_origins_voxel() -> None:
 
 def test_a_layer_is_the_volume_that_it_shows() -> None:
     layer = Image(IMAGE, scale=(30, 6, 6), units=NM, translate=(60, 6, 0), name="em")
-    volume = layers.volume_of(layer, layers.stated_voxel_size(layer))
+    volume = layers.snapshot_of(layer).volume
     np.testing.assert_array_equal(np.asarray(volume.data), IMAGE)
     assert (volume.voxel_size, volume.translation, volume.name) == ((30, 6, 6), (60, 6, 0), "em")
 
@@ -145,7 +153,7 @@ def test_a_volume_survives_the_way_through_a_layer() -> None:
     volume = volume_from_array(IMAGE, (30, 6, 6), "em")
     data, options, _ = layers.image_data(volume, (3, 200))
     layer = ViewerModel().add_image(data, **options)
-    back = layers.volume_of(layer, layers.stated_voxel_size(layer))
+    back = layers.snapshot_of(layer).volume
     assert layer.contrast_limits == [3, 200]
     np.testing.assert_array_equal(np.asarray(back.data), IMAGE)
     assert back.voxel_size == volume.voxel_size

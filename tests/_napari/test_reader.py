@@ -188,6 +188,29 @@ def test_an_empty_volume_still_opens(tmp_path) -> None:
     assert layer.contrast_limits[0] < layer.contrast_limits[1]
 
 
+def several_in_hdf5(folder: Path) -> Path:
+    with h5py.File(folder / "cremi.h5", "w") as file:
+        file["volumes/raw"], file["volumes/ids"], file["offset"] = EM, IDS, SIZE
+    return folder / "cremi.h5"
+
+
+def several_in_zarr(folder: Path) -> Path:
+    group = zarr.open_group(folder / "cremi.zarr", mode="w")
+    group.create_array("volumes/ids", data=IDS)
+    write_image(folder / "cremi.zarr" / "volumes" / "raw", EM, voxel_size=SIZE, attributes={})
+    return folder / "cremi.zarr"
+
+
+@pytest.mark.parametrize("make", [several_in_hdf5, several_in_zarr])
+def test_every_stack_in_a_file_opens(tmp_path, make) -> None:
+    ids, raw = opened(make(tmp_path))
+    assert raw.name.endswith("raw")
+    assert ids.name.endswith("ids")
+    assert (type(raw), type(ids)) == (Image, Labels)
+    np.testing.assert_array_equal(np.asarray(raw.data), EM)
+    np.testing.assert_array_equal(np.asarray(ids.data), IDS)
+
+
 @pytest.mark.parametrize("kind", ["image", "labels"])
 def test_a_layer_is_saved_and_opens_as_it_was(tmp_path, kind) -> None:
     viewer = ViewerModel()

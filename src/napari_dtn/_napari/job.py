@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QCoreApplication, QObject, QThread, QThreadPool, Signal
@@ -18,6 +18,7 @@ from superqt.utils._qthreading import WorkerBaseSignals
 
 logger = logging.getLogger(__name__)
 
+Outcome = Literal["done", "failed", "cancelled"]
 Steps = Callable[[], Iterator[Any]]
 _NICENESS = 5
 _PATIENCE = 60_000  # ms that the end of the program waits for the last batch
@@ -131,7 +132,7 @@ class Lane(QObject):
     stepped
         What the current job's generator yielded.
     ended
-        The lane is idle again: the job finished, failed or was cancelled.
+        The lane is idle again; ``outcome`` says how the job ended.
     """
 
     stepped = Signal(object)
@@ -142,7 +143,7 @@ class Lane(QObject):
         self._keep_last = keep_last
         self._job: Job | None = None
         self._next: Job | None = None
-        self.succeeded = False
+        self.outcome: Outcome = "done"
 
     @property
     def busy(self) -> bool:
@@ -173,7 +174,7 @@ class Lane(QObject):
             self._job.quit()
 
     def _launch(self, job: Job) -> None:
-        self._job, self.succeeded = job, True
+        self._job, self.outcome = job, "done"
         job.start()
 
     def _on_stepped(self, job: Job, step: Any) -> None:
@@ -182,15 +183,15 @@ class Lane(QObject):
 
     def _on_failed(self, job: Job, error: Exception) -> None:
         if job is self._job:
-            self.succeeded = False
+            self.outcome = "failed"
             if self._next is None:
                 notify_error(error, job.what)
 
     def _on_ended(self, job: Job) -> None:
         if job is not self._job:
             return
-        if job.abort_requested:
-            self.succeeded = False
+        if job.abort_requested and self.outcome == "done":
+            self.outcome = "cancelled"
         following, self._job, self._next = self._next, None, None
         if following is not None:
             self._launch(following)

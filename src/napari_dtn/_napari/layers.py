@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,29 +150,50 @@ def set_voxel_size(layer: napari.layers.Layer, voxel_size: VoxelSize) -> None:
     layer.units = ["pixel"] * (ndim - 3) + list(NANOMETRES)[-min(ndim, 3) :]
 
 
-def volume_of(layer: napari.layers.Layer, voxel_size: VoxelSize | None) -> Volume:
-    """Return what an image layer shows as a volume.
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """What an image layer shows, taken down at once: a job makes a volume of it, which loads dask.
 
     Parameters
     ----------
-    layer
-        Passed :func:`check_image`.
+    levels
+        The layer's arrays, finest first.
+    name, path
+        Of the layer, and of its file if it has one.
+    origin
+        First voxel, counted in voxels, ``(Z, Y, X)``.
     voxel_size
         In nm, ``(Z, Y, X)``; None where it is not known.
-
-    Raises
-    ------
-    ValueError
-        Its values are no real numbers, or it is empty.
     """
-    from napari_dtn.volume.opening import Volume, volume_from_array
 
-    levels = list(layer.data) if layer.multiscale else [layer.data]
+    levels: tuple[Any, ...]
+    name: str
+    path: str | None
+    origin: VoxelSize
+    voxel_size: VoxelSize | None
+
+    @cached_property
+    def volume(self) -> Volume:
+        """The same as a volume.
+
+        Raises
+        ------
+        ValueError
+            Its values are no real numbers, or it is empty.
+        """
+        from napari_dtn.volume.opening import Volume, volume_from_array
+
+        arrays = tuple(volume_from_array(level, name=self.name).data for level in self.levels)
+        volume = Volume(arrays, None, self.name, self.path, self.origin)
+        return volume if self.voxel_size is None else volume.with_voxel_size(self.voxel_size)
+
+
+def snapshot_of(layer: napari.layers.Layer) -> Snapshot:
+    """Take down what a layer that passed :func:`check_image` shows."""
+    levels = tuple(layer.data) if layer.multiscale else (layer.data,)
     origin = [float(shift / side) for shift, side in zip(layer.translate, layer.scale, strict=True)]
     z, y, x = [0.0] * (3 - len(origin)) + origin
-    arrays = tuple(volume_from_array(level, name=layer.name).data for level in levels)
-    volume = Volume(arrays, None, layer.name, path_of(layer), (z, y, x))
-    return volume if voxel_size is None else volume.with_voxel_size(voxel_size)
+    return Snapshot(levels, layer.name, path_of(layer), (z, y, x), stated_voxel_size(layer))
 
 
 def place_of(layer: napari.layers.Layer) -> dict[str, Any]:
@@ -190,6 +213,9 @@ def same_place(layer: napari.layers.Layer, image: napari.layers.Layer) -> None:
     layer.units = (*layer.units[:more], *place["units"])
     layer.scale = (*([1.0] * more), *place["scale"])
     layer.translate = (*([0.0] * more), *place["translate"])
+    for name in ("rotate", "shear", "affine"):
+        if name in place and not more:
+            setattr(layer, name, place[name])
 
 
 def default_output(layer: napari.layers.Layer) -> Path:

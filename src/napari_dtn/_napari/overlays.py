@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 BLUE, ORANGE, YELLOW = "#56b4e9", "#e69f00", "#f0e442"
 GRID, FIDUCIALS, ARROWS = "warp grid", "warp fiducials", "warp arrows"
 _LINES = 9
-_POINT, _LINE, _ARROW = 7.0, 1.2, 1.6  # pixels of the image
+_POINT, _LINE, _ARROW = 5.0, 2.0, 4.0  # pixels of the image
 
 
 def boundary_layer(
@@ -46,17 +46,14 @@ def boundary_layer(
 def _add_boundaries(
     viewer: napari.viewer.Viewer, image: napari.layers.Layer, stack: SliceStack
 ) -> napari.layers.Layer:
-    place = place_of(image) if stack.ndim == 3 else {}
-    with _selection_kept(viewer):
-        layer = viewer.add_image(
-            stack,
-            name=f"{image.name} {BOUNDARIES}",
-            metadata={KEY: {"role": BOUNDARIES}},
-            **BOUNDARY_LOOK,
-            **place,
-        )
+    from napari.layers import Image
+
+    layer = Image(
+        stack, name=f"{image.name} {BOUNDARIES}", metadata={KEY: {"role": BOUNDARIES}}, **BOUNDARY_LOOK
+    )
     same_place(layer, image)
-    viewer.layers.move(viewer.layers.index(layer), viewer.layers.index(image) + 1)
+    with _selection_kept(viewer):
+        viewer.layers.insert(viewer.layers.index(image) + 1, layer)
     return layer
 
 
@@ -68,8 +65,8 @@ def _shape(image: napari.layers.Layer, classes: int) -> tuple[int, ...]:
 
 
 def show_source(layer: napari.layers.Layer, source: Any, maker: Any) -> None:
-    """Let the overlay show a file that is being filled, and forget the previews."""
-    layer.data = SliceStack(layer.data.shape, source, maker)
+    """Let the overlay show a file that is being filled, and forget the previews of other makers."""
+    layer.data = layer.data.over(source, maker)
 
 
 def shows(layer: napari.layers.Layer, z: int, maker: Hashable) -> bool:
@@ -77,9 +74,9 @@ def shows(layer: napari.layers.Layer, z: int, maker: Hashable) -> bool:
     return isinstance(layer.data, SliceStack) and layer.data.holds(z, maker)
 
 
-def put(layer: napari.layers.Layer, z: int, plane: Any) -> None:
+def put(layer: napari.layers.Layer, z: int, plane: Any, maker: Hashable = None) -> None:
     """Show a previewed slice."""
-    layer.data.put(z, plane)
+    layer.data.put(z, plane, maker)
     layer.visible = True
     layer.refresh()
 

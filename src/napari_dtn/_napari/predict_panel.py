@@ -21,8 +21,8 @@ from napari_dtn._napari.layers import (
     default_output,
     set_voxel_size,
     shown_voxel_size,
+    snapshot_of,
     stated_voxel_size,
-    volume_of,
 )
 from napari_dtn._napari.view import ViewWatcher, looked_at, show_slice, slice_in_view
 from napari_dtn._napari.words import duration, progress_words, size_words
@@ -107,6 +107,7 @@ class PredictPanel(QWidget):
         self._preview_lane.stepped.connect(self._on_preview_step)
         self._preview_lane.ended.connect(self._on_preview_ended)
         self._warp_lane.stepped.connect(self._on_warp)
+        self._warp_lane.ended.connect(self._on_warp_ended)
         self._survey_lane.stepped.connect(self._on_survey)
         self._watcher.moved.connect(self._look_at_warp)
         self.destroyed.connect(partial(_stop, self._lanes))
@@ -240,8 +241,7 @@ class PredictPanel(QWidget):
         if not model:
             raise ValueError("No model is chosen: press “File…” and choose a .safetensors file.")
         settings = self.controls.settings.read(device=self.controls.device.currentData())
-        volume = volume_of(layer, stated_voxel_size(layer))
-        return layer, tasks.Request(layer.data, volume, model, settings)
+        return layer, tasks.Request(snapshot_of(layer), model, settings)
 
     # ---- preview
 
@@ -269,11 +269,11 @@ class PredictPanel(QWidget):
         image = self._previewed_layer
         if image in self._viewer.layers:
             layer = overlays.boundary_layer(self._viewer, image, step.classes)
-            overlays.put(layer, step.z, step.plane)
+            overlays.put(layer, step.z, step.plane, step.request.maker)
 
     def _on_preview_ended(self) -> None:
         if not self._volume_lane.busy:
-            self.controls.show_end("" if self._preview_lane.succeeded else "Preview stopped.")
+            self.controls.show_end("" if self._preview_lane.outcome == "done" else "Preview stopped.")
         self._show_busy()
 
     # ---- warp
@@ -316,6 +316,10 @@ class PredictPanel(QWidget):
             self._tile_shown = found.tile
             overlays.show_warps(self._viewer, self._warped_layer, found.warps, found.z)
 
+    def _on_warp_ended(self) -> None:
+        if self._warp_lane.outcome == "failed":  # and would again, wherever the cursor goes
+            self.controls.warp.setChecked(False)
+
     # ---- volume
 
     @_notified
@@ -327,6 +331,10 @@ class PredictPanel(QWidget):
         self._scale_layer(layer)
         layer, request = self._request()
         self._running = _Run(layer, output)
+        if (
+            request.model in self._cards
+        ):  # a new layer takes napari a while: before the job, not while it runs
+            self._running.show(self._viewer, self._cards[request.model].network.n_classes)
         self._volume_lane.start(
             "Predicting the volume", partial(tasks.whole, self._desk, request, output, output.exists())
         )
@@ -354,18 +362,21 @@ class PredictPanel(QWidget):
         if not self._volume_lane.cancelled:
             self.controls.show_progress(step.done, step.total, progress_words(step))
         if run.image in self._viewer.layers:
-            if run.overlay is None:
-                run.overlay = overlays.boundary_layer(self._viewer, run.image, part.classes)
-                overlays.show_source(run.overlay, part.stored, part.request.maker)
+            overlay = run.show(self._viewer, part.classes)
+            if not run.linked:
+                run.linked = True
+                overlays.show_source(overlay, part.stored, part.request.maker)
             if step.slice_done:
-                overlays.complete(run.overlay, step.z)
+                overlays.complete(overlay, step.z)
 
     def _on_volume_ended(self) -> None:
         run, self._running = self._running, None
         self._show_busy()
+        if run is not None and not run.linked:
+            run.take_back(self._viewer)
         if run is None or not run.done:
             self.controls.show_end("Stopped.")
-        elif self._volume_lane.succeeded:
+        elif self._volume_lane.outcome == "done":
             self.controls.show_end(f"{run.done} slices in {duration(run.elapsed)}, saved to {run.output}")
         else:
             self.controls.show_end(f"Stopped. {run.done} of {run.total} slices are in {run.output}")
@@ -389,8 +400,22 @@ class _Run:
         self.image = image
         self.output = output
         self.overlay: napari.layers.Layer | None = None
+        self.linked = False  # the overlay shows the file
         self.done = self.total = 0
         self.elapsed = 0.0
+        self._added = False
+
+    def show(self, viewer: napari.viewer.Viewer, classes: int) -> napari.layers.Layer:
+        """Return the overlay; made where it is missing."""
+        if self.overlay is None:
+            self._added = overlays.find(viewer, self.image, BOUNDARIES) is None
+            self.overlay = overlays.boundary_layer(viewer, self.image, classes)
+        return self.overlay
+
+    def take_back(self, viewer: napari.viewer.Viewer) -> None:
+        """Remove the overlay of a run that came to nothing."""
+        if self._added and self.overlay in viewer.layers:
+            viewer.layers.remove(self.overlay)
 
 
 def _stop(lanes: list[Lane], *_: Any) -> None:

@@ -29,21 +29,21 @@ def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
 
 
 def read(path: Paths) -> list[LayerData]:
-    """Open a path as layers; several paths are slices of one stack.
+    """Open a path as layers, one for each stack in it; several paths are slices of one stack.
 
     Raises
     ------
     FileNotFoundError, ValueError
         It cannot be opened; the error names the path and the fix.
     """
-    from napari_dtn.volume.opening import open_volume
+    from napari_dtn.volume.opening import open_volume, volumes_in
 
     if not isinstance(path, str):
         return [_layer(_stacked(path), None)] if len(path) > 1 else read(path[0])
     provenance = _provenance(path)
     if "model" in provenance:
         return _prediction(path, provenance)
-    return [_layer(open_volume(path), path)]
+    return [_layer(open_volume(one), one) for one in volumes_in(path)]
 
 
 def _prediction(path: str, provenance: dict[str, Any]) -> list[LayerData]:

@@ -32,7 +32,7 @@ class SliceStack:
     source: Any = None
     maker: Hashable = None
     complete: set[int] = field(default_factory=set)
-    _planes: dict[int, NDArray[np.uint8]] = field(default_factory=dict, init=False)
+    _planes: dict[int, tuple[Hashable, NDArray[np.uint8]]] = field(default_factory=dict, init=False)
 
     dtype: ClassVar[np.dtype[np.uint8]] = np.dtype(np.uint8)
 
@@ -46,10 +46,16 @@ class SliceStack:
         """Number of elements, most of which are nowhere in memory."""
         return int(np.prod([int(side) for side in self.shape], dtype=object))
 
-    def put(self, z: int, plane: NDArray[np.uint8]) -> None:
+    def put(self, z: int, plane: NDArray[np.uint8], maker: Hashable = None) -> None:
         """Set slice z, ``(Y, X)`` or ``(C, Y, X)``."""
         self.complete.discard(z)
-        self._planes[z] = plane
+        self._planes[z] = maker, plane
+
+    def over(self, source: Any, maker: Hashable) -> SliceStack:
+        """Return a stack over another source, with those of the previews that its maker made too."""
+        stack = SliceStack(self.shape, source, maker)
+        stack._planes = {z: plane for z, plane in self._planes.items() if plane[0] == maker}
+        return stack
 
     def add_complete(self, z: int) -> None:
         """Show slice z from the source from now on."""
@@ -88,7 +94,7 @@ class SliceStack:
             raise IndexError(f"slice {z} of {count}")
         z %= count
         if z in self._planes:
-            plane: NDArray[np.uint8] = self._planes[z][key]
+            plane: NDArray[np.uint8] = self._planes[z][1][key]
             return plane
         if z in self.complete:
             return np.asarray(self.source[(*key[:-2], z, *key[-2:])])

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_dtn._napari.layers import Snapshot
     from napari_dtn.nn.checkpoint import Model, ModelCard
     from napari_dtn.predict import Predictor, TileDone
     from napari_dtn.volume.intensity import Intensity
@@ -27,25 +28,27 @@ class Request:
 
     Parameters
     ----------
-    data
-        The image layer's own data: whether two requests look at the same image is its identity.
-    volume
-        The same, as a volume.
+    image
+        The image layer.
     model
         Bundled name, or path of a file.
     settings
         How to run it.
     """
 
-    data: Any
-    volume: Volume
+    image: Snapshot
     model: str
     settings: PredictSettings
 
     @property
+    def volume(self) -> Volume:
+        """The image as a volume; ask for it in a job only."""
+        return self.image.volume
+
+    @property
     def maker(self) -> Hashable:
         """What decides about a predicted slice: equal for requests with equal answers."""
-        return id(self.data), self.model, _changed(self.model), self.settings
+        return id(self.image.levels[0]), self.model, _changed(self.model), self.settings
 
 
 def _changed(model: str) -> int:
@@ -90,8 +93,8 @@ class Desk:
     def _statistics(self, request: Request) -> Intensity:
         from napari_dtn.volume.intensity import estimate_intensity
 
-        if self._intensity is None or self._intensity[0] is not request.data:
-            self._intensity = request.data, estimate_intensity(request.volume)
+        if self._intensity is None or self._intensity[0] is not request.image.levels[0]:
+            self._intensity = request.image.levels[0], estimate_intensity(request.volume)
         return self._intensity[1]
 
 
@@ -233,7 +236,8 @@ class CardFound:
 
 
 def survey(models: Sequence[str]) -> Iterator[DevicesFound | CardFound]:
-    """Find the devices, and read the models' cards; loads torch."""
+    """Find the devices, and read the models' cards; loads torch, and what else a prediction will need."""
+    import napari_dtn.predict  # noqa: F401
     from napari_dtn.nn.backends import describe_devices
     from napari_dtn.nn.checkpoint import load_card
 

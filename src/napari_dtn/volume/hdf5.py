@@ -45,8 +45,13 @@ def _open_dataset(path: Path, name: str) -> Any:
     return h5py.File(path, "r")[name]
 
 
+def stacks(path: Path) -> list[str]:
+    """Return the names of the datasets with three axes."""
+    return [name for name, shape, _ in _datasets(path) if len(shape) == 3]
+
+
 def _only_volume(path: Path) -> str:
-    volumes = [name for name, shape, _ in _datasets(path) if len(shape) == 3]
+    volumes = stacks(path)
     if len(volumes) != 1:
         raise ValueError(f"{path} needs a dataset, as in {path.name}::/raw; it holds {_listing(path)}.")
     return volumes[0]

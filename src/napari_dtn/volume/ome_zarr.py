@@ -65,6 +65,24 @@ def open_zarr(path: Path, inner: str) -> Found:
     return open_zarr(place / arrays[0][0], "")
 
 
+def stacks(path: Path) -> list[str]:
+    """Return the names of the images, and of the other arrays with three axes, in a plain group.
+
+    None in what is itself an image or an array.
+    """
+    node = _open(path)
+    if isinstance(node, zarr.Array) or "bioformats2raw.layout" in {**node.attrs, **_ome(node)}:
+        return []
+    owners = [_owner(path, name) for name, array in _arrays(path) if array.ndim == 3]
+    return [] if "" in owners else list(dict.fromkeys(owners))
+
+
+def _owner(path: Path, name: str) -> str:
+    """Return the name of the image whose level an array is, or its own; empty for the whole group."""
+    parent = name.rpartition("/")[0]
+    return parent if multiscales(dict(_open(path / parent).attrs)) is not None else name
+
+
 def _open(path: Path) -> Any:
     with reading(path):
         return zarr.open(str(path), mode="r")

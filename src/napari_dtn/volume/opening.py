@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dask.array as da
 import numpy as np
 
-from napari_dtn.volume import hdf5, slices, tiff
+from napari_dtn.volume import hdf5, ome_zarr, slices, tiff
 from napari_dtn.volume.geometry import check_voxel_size, name_axes, to_zyx
 from napari_dtn.volume.hdf5 import open_hdf5
 from napari_dtn.volume.lazy import Found, to_dask
@@ -121,6 +121,26 @@ def open_volume(
         raise ValueError(f"{path} {error}.") from error
     volume = Volume(levels, found.voxel_size, _name(place, inner), str(path), found.translation)
     return volume if size is None else volume.with_voxel_size(size)
+
+
+def volumes_in(path: str | Path) -> list[str]:
+    """Return the paths of the volumes at a path: each stack where a file holds several, else the path itself.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        There is nothing at the path, or it is damaged.
+    """
+    place, inner = _locate(path)
+    if inner:
+        return [str(path)]
+    if is_zarr(place):
+        names = [f"{path}/{name}" for name in ome_zarr.stacks(place)]
+    elif place.suffix.lower() in hdf5.SUFFIXES and place.is_file():
+        names = [f"{path}::/{name}" for name in hdf5.stacks(place)]
+    else:
+        names = []
+    return names if len(names) > 1 else [str(path)]
 
 
 def volume_from_array(array: Any, voxel_size: Iterable[float] | None = None, name: str = "array") -> Volume:

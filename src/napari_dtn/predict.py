@@ -23,6 +23,7 @@ from napari_dtn.volume.opening import Volume
 from napari_dtn.volume.tiles import Tile, TileGrid
 from napari_dtn.volume.writing import create_image
 from napari_dtn.warp import Warp
+from napari_dtn.words import size_words
 
 Float = NDArray[np.float32]
 logger = logging.getLogger(__name__)
@@ -385,7 +386,7 @@ def known_voxel_size(model: Model, volume: Volume) -> VoxelSize:
         logger.warning(
             "%s does not state its voxel size; taking %s nm, as the model %s was trained on.",
             volume.name,
-            _in_words(known),
+            size_words(known),
             model.card.name,
         )
     elif trained and not all(
@@ -394,15 +395,11 @@ def known_voxel_size(model: Model, volume: Volume) -> VoxelSize:
         logger.warning(
             "%s has voxels of %s nm; %s was trained on %s nm and will do worse.",
             volume.name,
-            _in_words(known),
+            size_words(known),
             model.card.name,
-            _in_words(trained),
+            size_words(trained),
         )
     return known
-
-
-def _in_words(voxel_size: VoxelSize) -> str:
-    return " x ".join(f"{side:g}" for side in voxel_size)
 
 
 def use_threads(settings: PredictSettings) -> None:

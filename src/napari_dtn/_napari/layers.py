@@ -54,7 +54,7 @@ def _levels(volume: Volume) -> Any:
 
 def _common(volume: Volume) -> dict[str, Any]:
     facts = {"path": volume.path, "voxel_size": volume.voxel_size}
-    place: dict[str, Any] = {"translate": volume.translation}
+    place: dict[str, Any] = {"translate": volume.translation, "axis_labels": ("z", "y", "x")}
     if volume.voxel_size is not None:
         place |= {"scale": volume.voxel_size, "units": NANOMETRES}
     return {"name": volume.name, "multiscale": len(volume.levels) > 1, "metadata": {KEY: facts}, **place}
@@ -199,7 +199,7 @@ def snapshot_of(layer: napari.layers.Layer) -> Snapshot:
 def place_of(layer: napari.layers.Layer) -> dict[str, Any]:
     """Return where a layer lies, as options for a layer ``(Z, Y, X)`` on top of it."""
     if layer.ndim == 3:
-        names = ("scale", "translate", "rotate", "shear", "affine", "units")
+        names = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
         return {name: getattr(layer, name) for name in names}
     y, x = layer.scale
     unit = str(layer.units[-1])

@@ -25,9 +25,9 @@ from napari_dtn._napari.layers import (
     stated_voxel_size,
 )
 from napari_dtn._napari.view import ViewWatcher, looked_at, show_slice, slice_in_view
-from napari_dtn._napari.words import duration, progress_words, size_words
 from napari_dtn.nn.bundled import bundled_models
 from napari_dtn.settings import VoxelSize
+from napari_dtn.words import duration, progress_words, size_words
 
 if TYPE_CHECKING:
     import napari.layers

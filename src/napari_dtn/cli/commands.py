@@ -16,17 +16,9 @@ from napari_dtn.cli.options import (
     Switch,
     TrainingInput,
 )
-from napari_dtn.cli.terminal import (
-    TrainingWatch,
-    duration,
-    interruptible,
-    plain,
-    progress,
-    say,
-    tile_text,
-    write_json,
-)
+from napari_dtn.cli.terminal import TrainingWatch, interruptible, plain, progress, say, write_json
 from napari_dtn.settings import NetworkSettings, PredictSettings, Roi, TrainSettings, parse_range
+from napari_dtn.words import duration, progress_words
 
 if TYPE_CHECKING:
     from napari_dtn.train import TrainingData
@@ -66,7 +58,7 @@ def demo(
 
     with progress("slices") as report:
         result = run_demo(
-            output, model, quick, lambda event: report(tile_text(event), event.done, event.total)
+            output, model, quick, lambda event: report(progress_words(event), event.done, event.total)
         )
     say(f"Boundary ROC AUC on the phantom: {result['scores']['roc_auc']:.4f}. Written to {output}/")
     write_json(result, json_)
@@ -194,7 +186,7 @@ def predict(
     tiles = predict(loaded, opened, output, box.roi, settings, overwrite)
     with progress("tiles") as report:
         for event in interruptible(tiles):
-            report(tile_text(event), event.done, event.total)
+            report(progress_words(event), event.done, event.total)
     say(f"{event.slices} slices in {event.elapsed:.1f} s ({event.rate:.2f} slices/s), written to {output}")
     result = {
         "output": str(output),

@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from napari_dtn.words import duration
+
 if TYPE_CHECKING:
-    from napari_dtn.predict import TileDone
     from napari_dtn.train import StepDone
 
 # Results go to standard output; whatever is only for a person to read goes here.
@@ -42,17 +43,6 @@ class TrainingWatch:
 
 def _shown(scores: Any) -> Iterator[tuple[str, float]]:
     yield from ((name, scores[name]) for name in ("roc_auc", "mean_iou") if name in scores)
-
-
-def tile_text(event: TileDone) -> str:
-    done = f"slice {event.slices_done} of {event.slices}"
-    return f"{done} · {event.rate:.2f} slices/s · {duration(event.eta)} left"
-
-
-def duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"
 
 
 def interruptible(events: Iterator[Any]) -> Iterator[Any]:

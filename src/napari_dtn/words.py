@@ -1,15 +1,27 @@
-"""Numbers as people say them."""
+"""Numbers as people say them: in the panels and on the terminal."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from napari_dtn.predict import TileDone
     from napari_dtn.settings import VoxelSize
 
 
-def progress_words(step: TileDone) -> str:
+class Steps(Protocol):
+    """How far some slices are; ``TileDone`` is one."""
+
+    @property
+    def slices_done(self) -> int: ...
+    @property
+    def slices(self) -> int: ...
+    @property
+    def rate(self) -> float: ...
+    @property
+    def eta(self) -> float: ...
+
+
+def progress_words(step: Steps) -> str:
     """``slice 12 of 100 · 1.3 slices/s · 1 min 10 s left``."""
     current = min(step.slices_done + 1, step.slices)
     rate = f"{step.rate:.1f}" if step.rate >= 1 else f"{step.rate:.2f}"

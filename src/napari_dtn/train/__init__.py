@@ -17,95 +17,22 @@ import torch
 from numpy.typing import NDArray
 
 from napari_dtn import __version__
-from napari_dtn.metrics import BOUNDARY_RULE, BoundaryHistogram, mean_iou
-from napari_dtn.nn.backends import make_runner, resolve_device, resolve_precision
+from napari_dtn.metrics import BOUNDARY_RULE
+from napari_dtn.nn.backends import resolve_device, resolve_precision
 from napari_dtn.nn.checkpoint import Model, ModelCard, load_json, read_tensors, save_model, write_tensors
 from napari_dtn.nn.dtn import DenseTransformerNetwork, build_network
 from napari_dtn.nn.optimise import Trainee, learning_rate
-from napari_dtn.nn.tps import fiducials_of, fold_over, lattice
-from napari_dtn.patches import BOUNDARY, NOT_ANNOTATED, PatchSampler, TrainingVolume
-from napari_dtn.settings import NetworkSettings, TrainSettings, VoxelSize
+from napari_dtn.patches import PatchSampler
+from napari_dtn.settings import NetworkSettings, TrainSettings
+from napari_dtn.train.data import TrainingData
+from napari_dtn.train.validation import Validation, scored_slices, validate
 
-_VALIDATION_SLICES = 4
-_VALIDATION_BATCH = 8
+__all__ = ["StepDone", "TrainingData", "Validation", "train", "validate"]
+
 _PREFETCH = 2
 _RESUME_KEY = "napari_dtn_training"
 # Settings that may change when a training is resumed; iterations within limits, see _check_iterations.
 _FREE_SETTINGS = ("iterations", "device", "checkpoint_seconds")
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """What a model is trained and validated on.
-
-    Parameters
-    ----------
-    volume
-        Image and annotation.
-    train_z, val_z
-        Slices to train on, and slices that are only ever scored; they may not overlap.
-    name
-        What the data are called in the model card.
-    voxel_size
-        In nm, ``(Z, Y, X)``.
-    """
-
-    volume: TrainingVolume
-    train_z: range
-    val_z: range
-    name: str = "unnamed volume"
-    voxel_size: VoxelSize | None = None
-
-    def __post_init__(self) -> None:
-        depth = self.volume.image.shape[0]
-        for name, slices in (("train_z", self.train_z), ("val_z", self.val_z)):
-            if slices.start < 0 or slices.stop > depth:
-                raise ValueError(f"{name} {slices.start}:{slices.stop} leaves the volume's z 0:{depth}.")
-        if not self.train_z:
-            raise ValueError(f"train_z {self.train_z.start}:{self.train_z.stop} holds no slice to train on.")
-        shared = set(self.train_z) & set(self.val_z)
-        if shared:
-            raise ValueError(
-                f"Slices {min(shared)} to {max(shared)} are in both train_z and val_z; "
-                "a score on slices that were trained on says nothing."
-            )
-
-    def describe(self) -> dict[str, Any]:
-        """Return what identifies the data, as plain JSON values."""
-        return {
-            "name": self.name,
-            "shape": [int(side) for side in self.volume.image.shape],
-            "labels_kind": self.volume.kind,
-            "train_z": [self.train_z.start, self.train_z.stop],
-            "val_z": [self.val_z.start, self.val_z.stop],
-            "intensity": asdict(self.volume.intensity),
-        }
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Scores of the averaged weights on the validation slices.
-
-    Parameters
-    ----------
-    iteration
-        Steps made before.
-    scores
-        ``roc_auc``, ``average_precision``, ``accuracy``, ``loss`` for a boundary; ``mean_iou`` for classes.
-    warp
-        For each transformer level: ``displacement`` (mean length by which fiducials moved),
-        ``deviation`` (their root mean square spread over the tiles; 0 is the same warp everywhere), both in
-        half widths of a tile, and ``fold_over`` (share of the map turned inside out).
-    """
-
-    iteration: int
-    scores: Mapping[str, float]
-    warp: Mapping[str, Mapping[str, float]]
-
-    @property
-    def score(self) -> float:
-        """The one figure to watch."""
-        return self.scores.get("roc_auc", self.scores.get("mean_iou", 0.0))
 
 
 @dataclass(frozen=True)
@@ -339,7 +266,7 @@ class _Run:
         }
         del training["network"]
         last = self.history[-1] if self.history else {}
-        scores = {"validation": {**last, "slices": _scored_slices(self.data.val_z)}} if last else {}
+        scores = {"validation": {**last, "slices": scored_slices(self.data.val_z)}} if last else {}
         names = self.start.card.class_names if self.start else _class_names(self.shape.n_classes)
         return ModelCard(
             name=self.output.stem,
@@ -389,109 +316,3 @@ def _batches(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-
-
-# ---- validation
-
-
-def validate(
-    network: DenseTransformerNetwork, data: TrainingData, settings: TrainSettings, device: torch.device
-) -> Validation:
-    """Score a network on tiles of some validation slices, each tile by itself.
-
-    Parameters
-    ----------
-    network
-        In evaluation mode.
-    data
-        ``val_z`` says which slices: up to four of them, evenly spaced.
-    settings
-        Patch size and precision.
-    device
-        Where the network is.
-    """
-    runner = make_runner(network, device, "eager", settings.precision)
-    boundary, classes = BoundaryHistogram(np.float32), _ClassCounts()
-    warps = _WarpMonitor(network)
-    for image, annotation in _tiles(data, settings.patch_size):
-        probability = runner(torch.from_numpy(image)).numpy()
-        if probability.shape[1] == 1:
-            known = annotation != NOT_ANNOTATED
-            boundary.add(probability[:, 0][known], annotation[known] == BOUNDARY)
-        else:
-            classes.add(probability.argmax(axis=1), annotation)
-        warps.add(torch.from_numpy(image).to(device))
-    scores = asdict(boundary.scores()) if boundary.n_pixels else {"mean_iou": classes.mean_iou()}
-    return Validation(0, scores, warps.summary())
-
-
-def _scored_slices(slices: range) -> list[int]:
-    count = min(_VALIDATION_SLICES, len(slices))
-    return [slices[round(i * (len(slices) - 1) / max(count - 1, 1))] for i in range(count)]
-
-
-def _tiles(data: TrainingData, size: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
-    """Batches of the disjoint whole tiles of the scored slices; of smaller slices, of all there is."""
-    _, height, width = data.volume.image.shape
-    side = (min(size, height), min(size, width))
-    corners = [
-        (z, y, x)
-        for z in _scored_slices(data.val_z)
-        for y in range(0, height - side[0] + 1, side[0])
-        for x in range(0, width - side[1] + 1, side[1])
-    ]
-    for start in range(0, len(corners), _VALIDATION_BATCH):
-        windows = [
-            data.volume.window(z, slice(y, y + side[0]), slice(x, x + side[1]))
-            for z, y, x in corners[start : start + _VALIDATION_BATCH]
-        ]
-        yield (
-            np.stack([image[None] for image, _ in windows]),
-            np.stack([annotation for _, annotation in windows]),
-        )
-
-
-class _ClassCounts:
-    """Pooled predictions and truths of several classes."""
-
-    def __init__(self) -> None:
-        self.predicted: list[NDArray[Any]] = []
-        self.true: list[NDArray[Any]] = []
-        self.n_classes = 0
-
-    def add(self, predicted: NDArray[Any], annotation: NDArray[np.uint8]) -> None:
-        known = annotation != NOT_ANNOTATED
-        self.predicted.append(predicted[known])
-        self.true.append(annotation[known] - 1)
-
-    def mean_iou(self) -> float:
-        predicted, true = np.concatenate(self.predicted), np.concatenate(self.true)
-        return mean_iou(predicted, true, int(max(predicted.max(), true.max())) + 1)
-
-
-class _WarpMonitor:
-    """Watches whether warps depend on the image: a warp that is the same on every tile is no warp."""
-
-    def __init__(self, network: DenseTransformerNetwork) -> None:
-        self.network = network
-        self.fiducials: dict[int, list[torch.Tensor]] = {}
-        self.folds: dict[int, list[torch.Tensor]] = {}
-
-    @torch.inference_mode()
-    def add(self, image: torch.Tensor) -> None:
-        for level, grid in self.network.warp(image).items():
-            self.fiducials.setdefault(level, []).append(fiducials_of(grid, self.network.settings.fiducials))
-            self.folds.setdefault(level, []).append(fold_over(grid))
-
-    def summary(self) -> dict[str, dict[str, float]]:
-        rest = lattice(self.network.settings.fiducials).float()
-        return {str(level): self._of(level, rest) for level in self.fiducials}
-
-    def _of(self, level: int, rest: torch.Tensor) -> dict[str, float]:
-        points = torch.cat(self.fiducials[level]).cpu()
-        spread = points - points.mean(dim=0)
-        return {
-            "displacement": float((points - rest).norm(dim=-1).mean()),
-            "deviation": float(spread.square().sum(dim=-1).mean().sqrt()),
-            "fold_over": float(torch.cat(self.folds[level]).mean()),
-        }

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from napari_dtn.nn.dtn import DenseTransformerNetwork, probability
+from napari_dtn.nn.fusion import fused
 from napari_dtn.nn.tps import constant_grid_matrix
 from napari_dtn.settings import Backend, Device, Precision, usable_cores
 
@@ -59,7 +60,8 @@ def make_runner(
     precision
         ``auto`` is bfloat16 where the processor computes in it.
     """
-    forward = compile_network(network) if backend == "compile" else network
+    quick = fused(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    forward = compile_network(quick) if backend == "compile" else quick
     return TorchRunner(forward, device, resolve_precision(precision, device) == "bfloat16")
 
 

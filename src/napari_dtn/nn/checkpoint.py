@@ -162,7 +162,7 @@ def load_model(name_or_path: str | Path = "dtn-snemi3d", device: Device = "auto"
     Parameters
     ----------
     name_or_path
-        ``dtn-snemi3d``, ``unet-snemi3d``, or the path of a ``.safetensors`` file.
+        A bundled name, such as ``dtn-snemi3d``, or the path of a ``.safetensors`` file.
     device
         Where to put it; ``auto`` takes a GPU where there is one.
 

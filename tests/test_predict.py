@@ -150,7 +150,7 @@ def test_a_distant_voxel_size_is_warned_of(
     caplog.set_level(logging.WARNING)
     far = volume_from_array(tiny_phantom.image, (50, 20, 20))
     list(predict(model, far, tmp_path / "out.zarr", Roi(z=(0, 1)), EXACT))
-    assert "voxels of 50 x 20 x 20 nm" in caplog.text
+    assert "voxels of 50 × 20 × 20 nm" in caplog.text
     assert open_volume(tmp_path / "out.zarr").voxel_size == (50, 20, 20)
 
 

@@ -384,7 +384,7 @@ def known_voxel_size(model: Model, volume: Volume) -> VoxelSize:
     if known is None:
         known = trained or (1.0, 1.0, 1.0)
         logger.warning(
-            "%s does not state its voxel size; taking %s nm, as the model %s was trained on.",
+            "%s does not state its voxel size; taking %s, as the model %s was trained on.",
             volume.name,
             size_words(known),
             model.card.name,
@@ -393,7 +393,7 @@ def known_voxel_size(model: Model, volume: Volume) -> VoxelSize:
         0.6 < have / want < 1.7 for have, want in zip(known[1:], trained[1:], strict=True)
     ):
         logger.warning(
-            "%s has voxels of %s nm; %s was trained on %s nm and will do worse.",
+            "%s has voxels of %s; %s was trained on %s and will do worse.",
             volume.name,
             size_words(known),
             model.card.name,

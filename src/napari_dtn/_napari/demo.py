@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import napari.viewer
 
 
+WINDOW = (1500, 950)
+
+
 def show(viewer: napari.viewer.Viewer, folder: Path) -> None:
     """Open the demo's files in a viewer, and the panel with the warp switched on."""
     (image,) = viewer.open(folder / IMAGE, plugin="napari-dtn")
@@ -26,8 +29,14 @@ def show(viewer: napari.viewer.Viewer, folder: Path) -> None:
     viewer.dims.set_current_step(0, image.data.shape[0] // 2)
     _, panel = viewer.window.add_plugin_dock_widget("napari-dtn", "Predict boundaries")
     panel.add_model(json.loads((folder / SCORES).read_text())["model_file"])
-    # Once the panel has settled: the first warp loads the model.
-    QTimer.singleShot(1500, lambda: panel.controls.warp.setChecked(True))
+    viewer.window.resize(*WINDOW)
+
+    def settle() -> None:
+        """Fit the view beside the panel; then look at the warp, which loads the model."""
+        viewer.reset_view()
+        panel.controls.warp.setChecked(True)
+
+    QTimer.singleShot(1500, settle)
 
 
 def main() -> None:

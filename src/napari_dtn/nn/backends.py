@@ -12,6 +12,7 @@ from torch import Tensor
 
 from napari_dtn.nn.dtn import DenseTransformerNetwork, probability
 from napari_dtn.nn.fusion import fused
+from napari_dtn.nn.memory import keep_freed_memory
 from napari_dtn.nn.tps import constant_grid_matrix
 from napari_dtn.settings import Backend, Device, Precision, usable_cores
 
@@ -60,6 +61,8 @@ def make_runner(
     precision
         ``auto`` is bfloat16 where the processor computes in it.
     """
+    if device.type == "cpu":
+        keep_freed_memory()
     quick = fused(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     forward = compile_network(quick) if backend == "compile" else quick
     return TorchRunner(forward, device, resolve_precision(precision, device) == "bfloat16")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from napari_dtn.nn.dtn import DenseTransformerNetwork
 from napari_dtn.nn.losses import masked_cross_entropy
+from napari_dtn.nn.memory import keep_freed_memory
 from napari_dtn.settings import TrainSettings
 
 
@@ -31,6 +32,7 @@ class Trainee:
     """
 
     def __init__(self, network: DenseTransformerNetwork, settings: TrainSettings, bfloat16: bool) -> None:
+        keep_freed_memory()
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(network).eval().requires_grad_(False)
         self.settings = settings

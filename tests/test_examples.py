@@ -44,7 +44,7 @@ def test_predict_volume_on_the_phantom(project: Path, tmp_path: Path) -> None:
     assert result.voxel_size == (30.0, 6.0, 6.0)
     assert "slice 1: 2 of 2" in printed
     (auc,) = re.findall(r"ROC AUC (\d\.\d+)", printed)
-    assert float(auc) > 0.8
+    assert float(auc) > 0.95  # 0.98 when it was written; an untrained network stays near 0.5
 
 
 def test_predict_volume_on_files(project: Path, files: Path) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 BLUE, ORANGE, YELLOW = "#56b4e9", "#e69f00", "#f0e442"
 GRID, FIDUCIALS, ARROWS = "warp grid", "warp fiducials", "warp arrows"
 _LINES = 9
-_POINT, _LINE, _ARROW = 5.0, 2.0, 4.0  # pixels of the image
+_POINT, _LINE, _ARROW = 8.0, 1.5, 4.0  # pixels of the image
 
 
 def boundary_layer(
@@ -142,7 +142,7 @@ def _warp_layers(
         ),
         FIDUCIALS: (
             viewer.add_points,
-            {"face_color": YELLOW, "border_color": "black", "size": _POINT, "border_width": 0.15},
+            {"face_color": YELLOW, "border_color": "black", "size": _POINT, "border_width": 0.1},
         ),
     }
     with _selection_kept(viewer):

@@ -18,6 +18,7 @@ SNEMI3D_ARCHIVE = "snemi.zip"
 SNEMI3D_MD5 = "3d25a7025f66698f33c7850ace885939"
 SNEMI3D_VOXEL_SIZE: VoxelSize = (30.0, 6.0, 6.0)
 SNEMI3D_IMAGE, SNEMI3D_LABELS = "train-input.tif", "train-labels.tif"
+AXES = ("z", "y", "x")
 CHUNK = 1 << 18  # bytes between two looks at Cancel
 
 
@@ -63,12 +64,19 @@ def cache_folder() -> Path:
 
 
 def _image(name: str, data: Any, voxel_size: VoxelSize) -> LayerData:
-    place = {"scale": voxel_size, "units": ("nm",) * 3}
-    return data, {"name": name, "contrast_limits": (0, 255), "colormap": "gray", **place}, "image"
+    return (
+        data,
+        {"name": name, "contrast_limits": (0, 255), "colormap": "gray", **_place(voxel_size)},
+        "image",
+    )
 
 
 def _truth(name: str, data: Any, voxel_size: VoxelSize) -> LayerData:
-    return data, {"name": name, "visible": False, "scale": voxel_size, "units": ("nm",) * 3}, "labels"
+    return data, {"name": name, "visible": False, **_place(voxel_size)}, "labels"
+
+
+def _place(voxel_size: VoxelSize) -> dict[str, Any]:
+    return {"scale": voxel_size, "units": ("nm",) * 3, "axis_labels": AXES}
 
 
 def _fetch_snemi3d(folder: Path, progress: Progress) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qtpy.QtWidgets import QMessageBox, QWidget
+from qtpy.QtWidgets import QMessageBox
 
 from napari_dtn._napari import job as job_room
 from napari_dtn._napari import overlays
@@ -18,31 +18,16 @@ from napari_dtn.predict import Predictor, as_uint8, predict_slice
 from napari_dtn.settings import PredictSettings
 from napari_dtn.volume.opening import open_volume, volume_from_array
 from napari_dtn.volume.writing import read_attributes
+from support.panel import PATIENCE, choose, finish, press
 
 EM = np.random.default_rng(0).integers(30, 220, (4, 90, 70), dtype=np.uint8)
 NM = ("nm",) * 3
-PATIENCE = 60_000
 
 CONTROLS = (
     *("image", "voxel_z", "voxel_y", "voxel_x", "voxel_apply", "model", "model_file", "device", "output"),
     *("output_file", "advanced", "backend", "precision", "overlap", "batch_size", "threads"),
     *("preview", "warp", "run", "cancel", "progress"),
 )
-
-
-def press(panel: QWidget, name: str) -> QWidget:
-    """Return a control by its object name."""
-    found = panel.findChild(QWidget, f"predict.{name}")
-    assert found is not None, name
-    return found
-
-
-def choose(panel: QWidget, model: Path) -> None:
-    panel.controls.add_model(str(model), choose=True)
-
-
-def finish(qtbot, panel: QWidget) -> None:
-    qtbot.waitUntil(lambda: not any(lane.busy for lane in panel._lanes), timeout=PATIENCE)
 
 
 def expected(model: Path, z: int) -> np.ndarray:

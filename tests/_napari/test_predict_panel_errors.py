@@ -6,27 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qtpy.QtWidgets import QMessageBox, QWidget
+from qtpy.QtWidgets import QMessageBox
 
 from napari_dtn.predict import Predictor
+from support.panel import choose, finish, press
 
 EM = np.random.default_rng(0).integers(30, 220, (4, 90, 70), dtype=np.uint8)
-PATIENCE = 60_000
-
-
-def press(panel: QWidget, name: str) -> QWidget:
-    """Return a control by its object name."""
-    found = panel.findChild(QWidget, f"predict.{name}")
-    assert found is not None, name
-    return found
-
-
-def choose(panel: QWidget, model: Path) -> None:
-    panel.controls.add_model(str(model), choose=True)
-
-
-def finish(qtbot, panel: QWidget) -> None:
-    qtbot.waitUntil(lambda: not any(lane.busy for lane in panel._lanes), timeout=PATIENCE)
 
 
 def bad_layers() -> dict[str, tuple]:

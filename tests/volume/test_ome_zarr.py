@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_dtn.volume.opening import Volume, open_volume
+from napari_dtn.volume.opening import open_volume
+from support.volumes import check
 
 
 def stack(shape: tuple[int, ...] = (5, 20, 30), dtype: str = "u1", seed: int = 0) -> np.ndarray:
@@ -51,14 +52,6 @@ def write_ome(
     else:
         group.update_attributes({"multiscales": [{**image, "version": "0.4"}]})
     return path
-
-
-def check(volume: Volume, expected: np.ndarray) -> None:
-    assert volume.data.dtype == expected.dtype
-    assert volume.data.dtype.isnative
-    assert volume.shape == expected.shape
-    assert volume.data.chunksize[0] == 1
-    np.testing.assert_array_equal(volume.data.compute(), expected)
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])

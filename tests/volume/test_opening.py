@@ -20,22 +20,11 @@ from hypothesis.extra.numpy import arrays
 
 from napari_dtn.volume.geometry import name_axes, nanometres, to_zyx
 from napari_dtn.volume.lazy import to_dask
-from napari_dtn.volume.opening import Volume, open_volume, sniff, volume_from_array
+from napari_dtn.volume.opening import open_volume, sniff, volume_from_array
+from support.volumes import check, stack
 
 DTYPES = ["u1", "u2", "u4", "u8", "i2", "i4", "i8", "f4", "f8", "?"]
 SIZES = st.tuples(st.integers(1, 4), st.integers(2, 9), st.integers(2, 9))
-
-
-def stack(shape: tuple[int, ...] = (5, 20, 30), dtype: str = "u1", seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 200, shape).astype(dtype)
-
-
-def check(volume: Volume, expected: np.ndarray) -> None:
-    assert volume.data.dtype == expected.dtype
-    assert volume.data.dtype.isnative
-    assert volume.shape == expected.shape
-    assert volume.data.chunksize[0] == 1
-    np.testing.assert_array_equal(volume.data.compute(), expected)
 
 
 # -- folders ---------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from napari_dtn.nn.bundled import bundled_models
 from napari_dtn.nn.checkpoint import load_model
 from napari_dtn.phantom import Phantom, PhantomSettings, make_phantom
 from napari_dtn.pictures import save_slice
-from napari_dtn.predict import Predictor, TileDone, predict
+from napari_dtn.predict import Predictor, TileDone
 from napari_dtn.volume.opening import Volume, open_volume
 from napari_dtn.volume.writing import write_image, write_labels
 
@@ -57,11 +57,12 @@ def run_demo(
     loaded = load_model(model)
     settings = _QUICK if quick else PhantomSettings()
     volume = _write_phantom(make_phantom(settings), settings, folder)
-    for event in predict(loaded, volume, folder / BOUNDARIES, overwrite=True):
+    predictor = Predictor.of(loaded, volume)
+    for event in predictor.write(folder / BOUNDARIES, overwrite=True):
         on_event(event)
     boundaries, truth = open_volume(folder / BOUNDARIES), open_volume(folder / TRUTH)
     scores = evaluate(boundaries, truth, "boundary", plot=folder / "curves.png")
-    _draw(folder, Predictor.of(loaded, volume), boundaries, truth)
+    _draw(folder, predictor, boundaries, truth)
     result = {
         "model": loaded.card.name,
         "model_file": _named(model),

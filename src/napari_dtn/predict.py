@@ -178,6 +178,13 @@ class Predictor:
             pass
         return out
 
+    def write(
+        self, output: str | Path, roi: Roi | None = None, overwrite: bool = False
+    ) -> Iterator[TileDone]:
+        """Predict the volume, or a box of it, into OME-Zarr, as :func:`predict` does."""
+        box = (roi or Roi()).within(self.volume.shape)
+        return _predict_slices(self, box, _create(self, output, box, overwrite))
+
     def warps(self, z: int, y: int, x: int) -> tuple[Warp, ...]:
         """Return the warps of the tile that weighs most at a pixel: one a level, none for a U-Net."""
         tile = self.grid.at(y, x)
@@ -313,10 +320,7 @@ def predict(
     ValueError
         The box leaves the volume, or the model does not fit.
     """
-    predictor = Predictor.of(model, volume, settings)
-    box = (roi or Roi()).within(volume.shape)
-    target = _create(predictor, output, box, overwrite)
-    return _predict_slices(predictor, box, target)
+    return Predictor.of(model, volume, settings).write(output, roi, overwrite)
 
 
 def plan(

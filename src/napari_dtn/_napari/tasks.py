@@ -172,14 +172,14 @@ class VolumePart:
 def whole(desk: Desk, request: Request, output: Path, overwrite: bool) -> Iterator[VolumePart]:
     """Predict the whole volume into a file."""
     from contextlib import closing
+    from dataclasses import replace
 
     import zarr
 
-    from napari_dtn.predict import predict
-
-    predictor = desk.predictor(request)
+    # Set up once for previews and volumes alike; only the voxel size may have been stated since.
+    predictor = replace(desk.predictor(request), volume=request.volume)
     stored = None
-    steps = predict(predictor.model, request.volume, output, settings=request.settings, overwrite=overwrite)
+    steps = predictor.write(output, overwrite=overwrite)
     with closing(steps):  # type: ignore[type-var]
         for step in steps:
             if stored is None:

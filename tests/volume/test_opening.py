@@ -18,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from napari_dtn.volume.formats import sniff
 from napari_dtn.volume.geometry import name_axes, nanometres, to_zyx
 from napari_dtn.volume.lazy import to_dask
-from napari_dtn.volume.opening import open_volume, sniff, volume_from_array
+from napari_dtn.volume.opening import open_volume, volume_from_array
 from support.volumes import check, stack
 
 DTYPES = ["u1", "u2", "u4", "u8", "i2", "i4", "i8", "f4", "f8", "?"]
@@ -236,7 +237,7 @@ def test_missing_and_unknown(tmp_path: Path):
     for name in ("no.tif", "no.zarr", "no/where.h5", "no.h5::/raw", "no folder"):
         with pytest.raises(FileNotFoundError, match="does not exist; check the path"):
             open_volume(tmp_path / name)
-    for name in ("a.mrc", "a"):
+    for name in ("a.raw", "a"):
         (tmp_path / name).write_bytes(b"else")
         with pytest.raises(ValueError, match="is in no format that opens; convert it to TIFF"):
             open_volume(tmp_path / name)
@@ -245,7 +246,7 @@ def test_missing_and_unknown(tmp_path: Path):
         with pytest.raises(ValueError, match=f"{name} cannot be read; is it damaged"):
             open_volume(tmp_path / name)
     tifffile.imwrite(tmp_path / "a.tif", stack())
-    with pytest.raises(ValueError, match="only HDF5 and zarr have"):
+    with pytest.raises(ValueError, match="only HDF5, zarr and N5 have"):
         open_volume(f"{tmp_path / 'a.tif'}::/raw")
 
 

@@ -148,7 +148,7 @@ def test_frames_of_imagej_are_slices_where_there_are_none(tmp_path: Path):
     tifffile.imwrite(tmp_path / "t.tif", expected, imagej=True, metadata={"axes": "TYX"})
     check(open_volume(tmp_path / "t.tif"), expected)
     tifffile.imwrite(tmp_path / "tz.tif", stack((2, 5, 20, 30)), imagej=True, metadata={"axes": "TZYX"})
-    with pytest.raises(ValueError, match=r"axes tzyx of shape \(2, 5, 20, 30\)"):
+    with pytest.raises(ValueError, match="has 2 time points; choose one with time=0 to 1"):
         open_volume(tmp_path / "tz.tif")
 
 

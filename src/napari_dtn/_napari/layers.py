@@ -48,6 +48,19 @@ def boundary_data(volume: Volume, name: str | None = None) -> LayerData:
     return _levels(volume), options, "image"
 
 
+def over_time(layer: LayerData, times: Sequence[Volume]) -> LayerData:
+    """Return a layer with the axis time before those of its first time point."""
+    import dask.array as da
+
+    _, options, kind = layer
+    levels = zip(*(volume.levels for volume in times), strict=True)
+    data = [da.stack(level) for level in levels]  # type: ignore[no-untyped-call]
+    options |= {"translate": (0.0, *options["translate"]), "axis_labels": ("t", *options["axis_labels"])}
+    if "scale" in options:
+        options |= {"scale": (1.0, *options["scale"]), "units": ("pixel", *options["units"])}
+    return data if len(data) > 1 else data[0], options, kind
+
+
 def _levels(volume: Volume) -> Any:
     return list(volume.levels) if len(volume.levels) > 1 else volume.data
 

@@ -22,28 +22,28 @@ def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
     path
         A file or a folder; several where the user opens them as one stack.
     """
-    from napari_dtn.volume.opening import sniff
+    from napari_dtn.volume.formats import sniff
 
     paths = [path] if isinstance(path, str) else list(path)
     return read if paths and all(sniff(one) for one in paths) else None
 
 
 def read(path: Paths) -> list[LayerData]:
-    """Open a path as layers, one for each stack in it; several paths are slices of one stack.
+    """Open a path as layers, one for each stack in it and each channel; several paths are one stack's slices.
 
     Raises
     ------
     FileNotFoundError, ValueError
         It cannot be opened; the error names the path and the fix.
     """
-    from napari_dtn.volume.opening import open_volume, volumes_in
+    from napari_dtn.volume.opening import open_all
 
     if not isinstance(path, str):
-        return [_layer(_stacked(path), None)] if len(path) > 1 else read(path[0])
+        return [_layer([_stacked(path)], None)] if len(path) > 1 else read(path[0])
     provenance = _provenance(path)
     if "model" in provenance:
         return _prediction(path, provenance)
-    return [_layer(open_volume(one), one) for one in volumes_in(path)]
+    return [_layer(times, times[0].path) for times in open_all(path)]
 
 
 def _prediction(path: str, provenance: dict[str, Any]) -> list[LayerData]:
@@ -60,12 +60,13 @@ def _prediction(path: str, provenance: dict[str, Any]) -> list[LayerData]:
     ]
 
 
-def _layer(volume: Volume, path: str | None) -> LayerData:
-    from napari_dtn._napari.layers import image_data, labels_data
+def _layer(times: Sequence[Volume], path: str | None) -> LayerData:
+    """Show a volume; several are the time points of one layer, before Z."""
+    from napari_dtn._napari.layers import image_data, labels_data, over_time
 
-    if _holds_ids(volume, path):
-        return labels_data(volume)
-    return image_data(volume, _contrast_limits(volume))
+    first = times[0]
+    layer = labels_data(first) if _holds_ids(first, path) else image_data(first, _contrast_limits(first))
+    return layer if len(times) == 1 else over_time(layer, times)
 
 
 def _holds_ids(volume: Volume, path: str | None) -> bool:

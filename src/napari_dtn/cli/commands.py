@@ -159,7 +159,8 @@ def predict(
     Parameters
     ----------
     volume
-        TIFF stack, folder of slices, OME-Zarr, zarr or HDF5 (file.h5::/path).
+        TIFF stack, folder of slices, OME-Zarr, zarr, HDF5 (file.h5::/path), N5, precomputed or MRC; a URL
+        works too.
     output
         Where to, a .zarr folder.
     model
@@ -173,7 +174,7 @@ def predict(
     from napari_dtn.predict import plan, predict
     from napari_dtn.volume.opening import open_volume
 
-    opened = open_volume(volume, reading.voxel_size, reading.channel)
+    opened = open_volume(volume, reading.voxel_size, reading.channel, reading.time)
     loaded = load_model(model, settings.device)
     if dry_run:
         planned = plan(loaded, opened, box.roi, settings)
@@ -274,7 +275,7 @@ def _describe_volume(path: str, reading: Reading) -> dict[str, Any]:
     from napari_dtn.volume.opening import open_volume
     from napari_dtn.volume.writing import read_attributes
 
-    volume = open_volume(path, reading.voxel_size, reading.channel)
+    volume = open_volume(path, reading.voxel_size, reading.channel, reading.time)
     return {
         "kind": "volume",
         "path": path,

@@ -32,10 +32,13 @@ class Reading:
         Voxel size Z Y X in nm, instead of what the file states.
     channel
         Which channel or colour, where there are several.
+    time
+        Which time point, where there are several stacks.
     """
 
     voxel_size: VoxelSizeOption = None
     channel: int | None = None
+    time: int | None = None
 
 
 @Parameter(name="*")

@@ -27,6 +27,7 @@ _NANOMETRES = {
     **dict.fromkeys(("m", "meter", "metre"), 1e9),
 }
 _CHANNELS = "cs"
+_TIME = "t"
 _COLOURS = (3, 4)
 _SMALLEST_PICTURE = 16
 
@@ -119,25 +120,33 @@ def name_axes(shape: tuple[int, ...], dtype: Any) -> str:
     return "".join("1" if axis in single else next(letters) for axis in range(len(shape)))
 
 
-def to_zyx(array: da.Array, axes: str, channel: int | None) -> da.Array:
-    """Bring a lazy array into the order ZYX, with one channel chosen.
+def count_of(axes: str, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return how many channels or colours an array has, and how many time points beside its stack."""
+    sizes = dict(zip(axes.lower(), shape, strict=True))
+    channels = [sizes[letter] for letter in _CHANNELS if sizes.get(letter, 1) > 1]
+    return max(channels, default=1), sizes.get(_TIME, 1) if sizes.get("z", 1) > 1 else 1
+
+
+def to_zyx(array: da.Array, axes: str, channel: int | None = None, time: int | None = None) -> da.Array:
+    """Bring a lazy array into the order ZYX, with one channel and one time point chosen.
 
     Axes of length 1 are dropped. Where there is no ``z``, the one further axis (time, or an unnamed one)
-    is the stack; where there is none, the image becomes one slice.
+    is the stack unless a time point is chosen; where there is none, the image becomes one slice.
 
     Parameters
     ----------
     array
         Any number of axes.
     axes
-        One letter for each; ``c`` and ``s`` (colour samples) are channels.
-    channel
-        Which channel; needed where there are several.
+        One letter for each; ``c`` and ``s`` (colour samples) are channels, ``t`` is time.
+    channel, time
+        Which one; needed where there are several.
 
     Raises
     ------
     ValueError
-        Y or X is missing, a channel must be chosen or does not exist, or too many axes are left.
+        Y or X is missing, a channel or a time point must be chosen or does not exist, or too many axes are
+        left.
     """
     axes = axes.lower()
     if axes.count("y") != 1 or axes.count("x") != 1 or axes.count("z") > 1:
@@ -147,6 +156,7 @@ def to_zyx(array: da.Array, axes: str, channel: int | None) -> da.Array:
     for letter in [a for a, size in zip(axes, array.shape, strict=True) if size == 1 and a not in "yx"]:
         array, axes = _take(array, axes, letter, 0)
     array, axes = _choose_channel(array, axes, channel)
+    array, axes = _choose_time(array, axes, time)
     further = [letter for letter in axes if letter not in "zyx"]
     if len(further) == 1 and "z" not in axes:
         axes = axes.replace(further[0], "z")
@@ -168,16 +178,28 @@ def _take(array: da.Array, axes: str, letter: str, index: int) -> tuple[da.Array
 
 def _choose_channel(array: da.Array, axes: str, channel: int | None) -> tuple[da.Array, str]:
     letters = [letter for letter in axes if letter in _CHANNELS]
-    count = array.shape[axes.index(letters[0])] if letters else 1
     if len(letters) > 1:
         raise ValueError(
             f"has channels and colours (axes {axes}, shape {array.shape}); save one of them alone"
         )
-    if channel is not None and not 0 <= channel < count:
-        raise ValueError(f"has no channel {channel}; choose channel 0 to {count - 1}")
+    count = array.shape[axes.index(letters[0])] if letters else 1
+    _check_choice("channel", channel, count)
     if not letters:
         return array, axes
     if channel is None:
         what = "colours; convert it to grey, or choose one" if letters == ["s"] else "channels; choose one"
         raise ValueError(f"has {count} {what} with channel=0 to {count - 1}")
     return _take(array, axes, letters[0], channel)
+
+
+def _choose_time(array: da.Array, axes: str, time: int | None) -> tuple[da.Array, str]:
+    count = array.shape[axes.index(_TIME)] if _TIME in axes else 1
+    _check_choice("time", time, count)
+    if count > 1 and time is None and "z" in axes:
+        raise ValueError(f"has {count} time points; choose one with time=0 to {count - 1}")
+    return (array, axes) if count == 1 or time is None else _take(array, axes, _TIME, time)
+
+
+def _check_choice(what: str, chosen: int | None, count: int) -> None:
+    if chosen is not None and not 0 <= chosen < count:
+        raise ValueError(f"has no {what} {chosen}; choose {what} 0 to {count - 1}")

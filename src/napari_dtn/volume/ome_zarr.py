@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zarr
 
 from napari_dtn.volume.geometry import name_axes, nanometres, stated_by_attributes, stated_voxel_size
 from napari_dtn.volume.lazy import FileArray, Found, reading, to_dask
+from napari_dtn.volume.places import is_remote, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import dask.array as da
 
     from napari_dtn.settings import VoxelSize
+    from napari_dtn.volume.places import Place
 
 MARKERS = ("zarr.json", ".zarray", ".zgroup")
 
 
-def is_zarr(path: Path) -> bool:
+def is_zarr(path: Place) -> bool:
     """Tell whether a folder is a zarr array or group."""
     return any((path / marker).is_file() for marker in MARKERS)
 
@@ -34,12 +36,12 @@ def multiscales(attributes: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def is_label_image(path: str | Path) -> bool:
     """Tell whether a path is an OME-Zarr label image, or a level of one."""
-    place = Path(path)
+    place = place_of(path)
     groups = [folder for folder in (place, place.parent) if is_zarr(folder)]
-    return any("image-label" in {**node.attrs, **_ome(node)} for node in map(_open, groups))
+    return any("image-label" in {**node.attrs, **_ome(node)} for node in map(open_node, groups))
 
 
-def open_zarr(path: Path, inner: str) -> Found:
+def open_zarr(path: Place, inner: str) -> Found:
     """Open an OME-Zarr image with all its levels, one level of it, an array, or a group's only array.
 
     Raises
@@ -48,10 +50,10 @@ def open_zarr(path: Path, inner: str) -> Found:
         Nothing is there, its metadata are damaged, or it is not clear which array is meant; the error
         lists them.
     """
-    place = path / inner.strip("/")
+    place = path / inner.strip("/") if inner.strip("/") else path
     if not is_zarr(place):
         raise ValueError(f"{path} has no array {inner.strip('/')!r}; it holds {_listing(path)}.")
-    node = _open(place)
+    node = open_node(place)
     if isinstance(node, zarr.Array):
         return _open_level(place) or _open_array(place, node)
     image = multiscales(dict(node.attrs))
@@ -65,27 +67,43 @@ def open_zarr(path: Path, inner: str) -> Found:
     return open_zarr(place / arrays[0][0], "")
 
 
-def stacks(path: Path) -> list[str]:
+def stacks(path: Place) -> list[str]:
     """Return the names of the images, and of the other arrays with three axes, in a plain group.
 
     None in what is itself an image or an array.
     """
-    node = _open(path)
+    node = open_node(path)
     if isinstance(node, zarr.Array) or "bioformats2raw.layout" in {**node.attrs, **_ome(node)}:
         return []
     owners = [_owner(path, name) for name, array in _arrays(path) if array.ndim == 3]
     return [] if "" in owners else list(dict.fromkeys(owners))
 
 
-def _owner(path: Path, name: str) -> str:
+def _owner(path: Place, name: str) -> str:
     """Return the name of the image whose level an array is, or its own; empty for the whole group."""
     parent = name.rpartition("/")[0]
-    return parent if multiscales(dict(_open(path / parent).attrs)) is not None else name
+    return parent if multiscales(dict(open_node(path / parent).attrs)) is not None else name
 
 
-def _open(path: Path) -> Any:
+def open_node(path: Place) -> Any:
+    """Open a zarr array or group to read.
+
+    Raises
+    ------
+    ValueError
+        Nothing is there, or its metadata are damaged.
+    """
     with reading(path):
-        return zarr.open(str(path), mode="r")
+        return zarr.open(_store(path), mode="r")
+
+
+def _store(path: Place) -> Any:
+    if not is_remote(path):
+        return str(path)
+    from zarr.storage import FsspecStore
+
+    options = dict(path.storage_options)  # type: ignore[union-attr]
+    return FsspecStore.from_url(str(path), storage_options=options, read_only=True)
 
 
 def _ome(node: Any) -> Mapping[str, Any]:
@@ -93,27 +111,27 @@ def _ome(node: Any) -> Mapping[str, Any]:
     return ome if isinstance(ome, dict) else {}
 
 
-def _open_array(path: Path, array: Any) -> Found:
+def _open_array(path: Place, array: Any) -> Found:
     voxel_size, translation = stated_by_attributes(dict(array.attrs))
     try:
         axes = name_axes(array.shape, array.dtype)
     except ValueError as error:
         raise ValueError(f"{path} {error}.") from error
-    return Found((to_dask(FileArray(array, _open, path), axes),), axes, voxel_size, translation)
+    return Found((to_dask(FileArray(array, open_node, path), axes),), axes, voxel_size, translation)
 
 
-def _open_level(path: Path) -> Found | None:
+def _open_level(path: Place) -> Found | None:
     """Open an array that is a level of the OME-Zarr image in its parent: this level and the coarser ones."""
     if not is_zarr(path.parent):
         return None
-    image = multiscales(dict(_open(path.parent).attrs))
+    image = multiscales(dict(open_node(path.parent).attrs))
     names = [dataset.get("path") for dataset in image["datasets"]] if image else []
     if image is None or path.name not in names:
         return None
     return _open_image(path.parent, {**image, "datasets": image["datasets"][names.index(path.name) :]})
 
 
-def _open_image(path: Path, image: Mapping[str, Any]) -> Found:
+def _open_image(path: Place, image: Mapping[str, Any]) -> Found:
     with reading(path):
         axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in image.get("axes", "tczyx")]
         letters = "".join(str(axis["name"])[0].lower() for axis in axes)
@@ -122,10 +140,10 @@ def _open_image(path: Path, image: Mapping[str, Any]) -> Found:
     return Found(tuple(_image_level(place, letters) for place in places), letters, voxel_size, translation)
 
 
-def _image_level(path: Path, letters: str) -> da.Array:
-    array = _open(path)
+def _image_level(path: Place, letters: str) -> da.Array:
+    array = open_node(path)
     with reading(path):
-        return to_dask(FileArray(array, _open, path), letters)
+        return to_dask(FileArray(array, open_node, path), letters)
 
 
 def _placed(
@@ -150,13 +168,13 @@ def _placed(
     return voxel_size, (z, y, x)
 
 
-def _arrays(path: Path) -> list[tuple[str, Any]]:
+def _arrays(path: Place) -> list[tuple[str, Any]]:
     """List the arrays under a group by their path in it."""
-    node = _open(path)
+    node = open_node(path)
     with reading(path):
         members = node.members(max_depth=None) if isinstance(node, zarr.Group) else ()
         return sorted((name, item) for name, item in members if isinstance(item, zarr.Array))
 
 
-def _listing(path: Path) -> str:
+def _listing(path: Place) -> str:
     return ", ".join(f"{name} {item.dtype} {item.shape}" for name, item in _arrays(path)) or "no array"

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
 
-from napari_dtn.volume import hdf5, ome_zarr, slices, tiff
-from napari_dtn.volume.geometry import check_voxel_size, name_axes, to_zyx
-from napari_dtn.volume.hdf5 import open_hdf5
-from napari_dtn.volume.lazy import Found, to_dask
-from napari_dtn.volume.ome_zarr import is_zarr, open_zarr
-from napari_dtn.volume.slices import open_slices, slice_files
-from napari_dtn.volume.tiff import open_tiff
+from napari_dtn.volume.formats import locate, name_of, open_found, stacks
+from napari_dtn.volume.geometry import check_voxel_size, count_of, name_axes, to_zyx
+from napari_dtn.volume.lazy import to_dask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from napari_dtn.settings import VoxelSize
-
-_SUFFIXES = slices.SUFFIXES | hdf5.SUFFIXES
-_FORMATS = "TIFF, PNG, JPEG, HDF5, zarr or OME-Zarr, or a folder of slices"
+    from napari_dtn.volume.lazy import Found
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +85,10 @@ class Volume:
 
 
 def open_volume(
-    path: str | Path, voxel_size: Iterable[float] | None = None, channel: int | None = None
+    path: str | Path,
+    voxel_size: Iterable[float] | None = None,
+    channel: int | None = None,
+    time: int | None = None,
 ) -> Volume:
     """Open a volume; nothing but its metadata is read.
 
@@ -99,28 +96,52 @@ def open_volume(
     ----------
     path
         A TIFF, OME-TIFF or ImageJ stack; a folder of TIFF, PNG or JPEG slices; an OME-Zarr image (0.4 or
-        0.5); a zarr array or group (``store.zarr/raw``); an HDF5 file (``file.h5::/volumes/raw``).
+        0.5); a zarr array or group (``store.zarr/raw``); an HDF5 file (``file.h5::/volumes/raw``); an N5
+        dataset or group (``store.n5/volumes/raw``); a neuroglancer precomputed folder; an MRC file. Local,
+        or a URL that fsspec reads: ``https://``, ``s3://``.
     voxel_size
         In nm, (Z, Y, X), instead of what the file states.
     channel
         Which channel or colour, where there are several.
+    time
+        Which time point, where there are several stacks.
 
     Raises
     ------
     FileNotFoundError
         There is nothing at the path.
     ValueError
-        It cannot be opened, or a choice is missing; the error names the path and the fix.
+        It cannot be opened, a choice or a package is missing; the error names the path and the fix.
     """
     size = None if voxel_size is None else check_voxel_size(voxel_size)
-    place, inner = _locate(path)
-    found = _open(place, inner)
+    place, inner = locate(path)
+    found = open_found(place, inner)
+    volume = _volume(path, found, name_of(place, inner), channel, time)
+    return volume if size is None else volume.with_voxel_size(size)
+
+
+def open_all(path: str | Path) -> list[tuple[Volume, ...]]:
+    """Open every stack at a path: a row for each stack in the file and each of its channels.
+
+    The volumes of a row are its time points. Errors as :func:`open_volume`.
+    """
+    rows = []
+    for one in volumes_in(path):
+        place, inner = locate(one)
+        found, name = open_found(place, inner), name_of(place, inner)
+        channels, times = count_of(found.axes, found.levels[0].shape)
+        for channel in range(channels):
+            title = name if channels == 1 else f"{name} channel {channel}"
+            rows.append(tuple(_volume(one, found, title, channel, time) for time in range(times)))
+    return rows
+
+
+def _volume(path: str | Path, found: Found, name: str, channel: int | None, time: int | None) -> Volume:
     try:
-        levels = tuple(to_zyx(level, found.axes, channel) for level in found.levels)
+        levels = tuple(to_zyx(level, found.axes, channel, time) for level in found.levels)
     except ValueError as error:
         raise ValueError(f"{path} {error}.") from error
-    volume = Volume(levels, found.voxel_size, _name(place, inner), str(path), found.translation)
-    return volume if size is None else volume.with_voxel_size(size)
+    return Volume(levels, found.voxel_size, name, str(path), found.translation)
 
 
 def volumes_in(path: str | Path) -> list[str]:
@@ -131,15 +152,8 @@ def volumes_in(path: str | Path) -> list[str]:
     FileNotFoundError, ValueError
         There is nothing at the path, or it is damaged.
     """
-    place, inner = _locate(path)
-    if inner:
-        return [str(path)]
-    if is_zarr(place):
-        names = [f"{path}/{name}" for name in ome_zarr.stacks(place)]
-    elif place.suffix.lower() in hdf5.SUFFIXES and place.is_file():
-        names = [f"{path}::/{name}" for name in hdf5.stacks(place)]
-    else:
-        names = []
+    place, inner = locate(path)
+    names = [] if inner else [f"{path}{name}" for name in stacks(place)]
     return names if len(names) > 1 else [str(path)]
 
 
@@ -165,52 +179,7 @@ def volume_from_array(array: Any, voxel_size: Iterable[float] | None = None, nam
     try:
         axes = name_axes(tuple(array.shape), array.dtype)
         lazy = array if isinstance(array, da.Array) else to_dask(array, axes)
-        level = to_zyx(lazy, axes, None)
+        level = to_zyx(lazy, axes)
     except ValueError as error:
         raise ValueError(f"{name} {error}.") from error
     return Volume((level,), None if voxel_size is None else check_voxel_size(voxel_size), name)
-
-
-def sniff(path: str | Path) -> bool:
-    """Tell, from names alone, whether a path could be a volume that opens."""
-    try:
-        place, _ = _locate(path)
-    except (OSError, ValueError):
-        return False
-    if place.is_dir():
-        return is_zarr(place) or any(True for _ in slice_files(place))
-    return place.suffix.lower() in _SUFFIXES
-
-
-def _locate(path: str | Path) -> tuple[Path, str]:
-    """Split a path into the file or folder that exists, and what is meant inside of it."""
-    file, _, inner = str(path).partition("::")
-    place = Path(file).expanduser()
-    for parent in (place, *place.parents):
-        if parent == place and place.exists():
-            return place, inner
-        if is_zarr(parent) or (parent.is_file() and parent.suffix.lower() in hdf5.SUFFIXES):
-            return parent, f"{place.relative_to(parent).as_posix()}/{inner.strip('/')}"
-    raise FileNotFoundError(f"{place} does not exist; check the path.")
-
-
-def _open(place: Path, inner: str) -> Found:
-    suffix = place.suffix.lower()
-    if is_zarr(place):
-        return open_zarr(place, inner)
-    if suffix in hdf5.SUFFIXES and place.is_file():
-        return open_hdf5(place, inner)
-    if inner:
-        raise ValueError(f"{place} has nothing inside that could be {inner!r}; only HDF5 and zarr have.")
-    if suffix in tiff.SUFFIXES and place.is_file():
-        return open_tiff(place)
-    if suffix in slices.PICTURES or place.is_dir():
-        return open_slices(place)
-    raise ValueError(f"{place} is in no format that opens; convert it to {_FORMATS}.")
-
-
-def _name(place: Path, inner: str) -> str:
-    """Name a volume after its file, without its suffixes, and what was opened inside of it."""
-    named = Path(place.parent if place.name.isdigit() and is_zarr(place.parent) else place).absolute()
-    stem = named.stem if named.suffix.lower() in (*_SUFFIXES, ".zarr") else named.name
-    return " ".join([stem.removesuffix(".ome"), *inner.strip("/").split("/")[-1:]]).strip()

@@ -13,12 +13,14 @@ from natsort import natsorted, ns
 
 from napari_dtn.volume import tiff
 from napari_dtn.volume.lazy import Found, reading, to_dask
+from napari_dtn.volume.places import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from napari_dtn.volume.places import Place
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg"})
 SUFFIXES = PICTURES | tiff.SUFFIXES
@@ -38,7 +40,7 @@ class SliceFiles:
         Of all of them.
     """
 
-    files: tuple[Path, ...]
+    files: tuple[Place, ...]
     plane: tuple[int, ...]
     dtype: np.dtype[Any]
 
@@ -60,15 +62,17 @@ class SliceFiles:
         planes = [self._read(file)[rest] for file in self.files[z]]
         return np.stack(planes) if planes else np.empty((0, *self.plane), self.dtype)[(slice(None), *rest)]
 
-    def _read(self, file: Path) -> NDArray[Any]:
-        with reading(file):
-            plane = np.asarray(tifffile.imread(file) if _is_tiff(file) else iio.imread(file, plugin="pillow"))
+    def _read(self, file: Place) -> NDArray[Any]:
+        with reading(file), file.open("rb") as stream:
+            plane = np.asarray(
+                tifffile.imread(stream) if _is_tiff(file) else iio.imread(stream, plugin="pillow")
+            )
         if plane.shape != self.plane or plane.dtype != self.dtype:
             raise ValueError(f"{file} has changed: it is {plane.dtype} {plane.shape}; open the volume again.")
         return plane
 
 
-def open_slices(path: Path) -> Found:
+def open_slices(path: Place) -> Found:
     """Open a folder of slices, in natural order of their names (2 before 10), or one image as one slice.
 
     Raises
@@ -86,9 +90,10 @@ def open_slices(path: Path) -> Found:
         raise ValueError(
             f"{path} has no TIFF, PNG or JPEG slices and is no zarr; give the folder that has them."
         )
-    headers = [_header(file) for file in files]
+    # A request for each of a thousand remote files would take minutes; they are checked when they are read.
+    headers = [_header(file) for file in (files[:1] if is_remote(path) else files)]
     usual = Counter(headers).most_common(1)[0][0]
-    for file, header in zip(files, headers, strict=True):
+    for file, header in zip(files, headers, strict=False):
         if header != usual:
             raise ValueError(
                 f"{file} is {header[1]} {header[0]}, the other slices are {usual[1]} {usual[0]}; "
@@ -99,24 +104,24 @@ def open_slices(path: Path) -> Found:
     return Found((to_dask(stack, axes),), axes)
 
 
-def slice_files(folder: Path) -> Iterator[Path]:
+def slice_files(folder: Place) -> Iterator[Place]:
     """Yield the images in a folder, in no order, without hidden files."""
     for file in folder.iterdir():
         if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file():
             yield file
 
 
-def _header(file: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _header(file: Place) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Read shape and type of an image, not its pixels."""
     if _is_tiff(file):
         return _tiff_header(file)
-    with reading(file):
-        properties = iio.improps(file, plugin="pillow")
+    with reading(file), file.open("rb") as stream:
+        properties = iio.improps(stream, plugin="pillow")
     return tuple(properties.shape), np.dtype(properties.dtype)
 
 
-def _tiff_header(file: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    with reading(file), tifffile.TiffFile(file) as tif:
+def _tiff_header(file: Place) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    with reading(file), file.open("rb") as stream, tifffile.TiffFile(stream) as tif:
         series = tif.series[0]
         shape, dtype, slices = series.shape, series.dtype, len(tif.pages)
     if len(shape) not in (2, 3) or (len(shape) == 3 and series.axes != "YXS"):
@@ -126,5 +131,5 @@ def _tiff_header(file: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, np.dtype(dtype)
 
 
-def _is_tiff(file: Path) -> bool:
+def _is_tiff(file: Place) -> bool:
     return file.suffix.lower() in tiff.SUFFIXES

@@ -11,19 +11,19 @@ from tifffile import TIFF, TiffFile
 
 from napari_dtn.volume.geometry import stated_voxel_size
 from napari_dtn.volume.lazy import FileArray, Found, reading, to_dask
+from napari_dtn.volume.places import readable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tifffile import TiffFrame, TiffPage, TiffPageSeries
 
     from napari_dtn.settings import VoxelSize
+    from napari_dtn.volume.places import Place
 
 SUFFIXES = frozenset({".tif", ".tiff", ".btf", ".tf8"})
 _IMAGEJ_CHANNELS = 7
 
 
-def open_tiff(path: Path) -> Found:
+def open_tiff(path: Place) -> Found:
     """Open the image in a TIFF file, with its pyramid where it has one.
 
     Raises
@@ -33,7 +33,7 @@ def open_tiff(path: Path) -> Found:
         of different shapes.
     """
     with reading(path):
-        tif = TiffFile(path)
+        tif = TiffFile(readable(path))
     try:
         return _find(tif, path)
     except BaseException:
@@ -41,7 +41,7 @@ def open_tiff(path: Path) -> Found:
         raise
 
 
-def _find(tif: TiffFile, path: Path) -> Found:
+def _find(tif: TiffFile, path: Place) -> Found:
     with reading(path):
         series = tif.series[0]
     _check_complete(tif, series, path)
@@ -64,11 +64,11 @@ def _level(series: TiffPageSeries, level: int) -> Any:
     return zarr.open(series.aszarr(level=level, chunkmode=0 if by_tile else 2), mode="r")
 
 
-def _reopen_level(path: Path, level: int) -> Any:
-    return _level(TiffFile(path).series[0], level)
+def _reopen_level(path: Place, level: int) -> Any:
+    return _level(TiffFile(readable(path)).series[0], level)
 
 
-def _check_complete(tif: TiffFile, series: TiffPageSeries, path: Path) -> None:
+def _check_complete(tif: TiffFile, series: TiffPageSeries, path: Place) -> None:
     """Raise where the file ends before its last page or its last pixel: tifffile would only log it."""
     with reading(path):
         last = series[-1]
@@ -101,7 +101,7 @@ def _next_page(tif: TiffFile) -> int:
     return int(offset)
 
 
-def _check_readable(tif: TiffFile, series: TiffPageSeries, path: Path) -> None:
+def _check_readable(tif: TiffFile, series: TiffPageSeries, path: Place) -> None:
     compression = series.keyframe.compression
     if compression not in TIFF.DECOMPRESSORS:
         name = getattr(compression, "name", compression)

@@ -12,8 +12,9 @@ import numpy as np
 import zarr
 
 from napari_dtn.volume.geometry import check_voxel_size
-from napari_dtn.volume.ome_zarr import MARKERS, is_zarr, multiscales
+from napari_dtn.volume.ome_zarr import MARKERS, is_zarr, multiscales, open_node
 from napari_dtn.volume.opening import volume_from_array
+from napari_dtn.volume.places import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -162,10 +163,10 @@ def write_labels(
 
 def read_attributes(path: str | Path) -> dict[str, Any]:
     """Return the provenance that was stored with an image or labels; empty where there is none."""
-    place = Path(path)
+    place = place_of(path)
     if not is_zarr(place):
         return {}
-    found = zarr.open(str(place), mode="r").attrs.get(KEY)
+    found = open_node(place).attrs.get(KEY)
     return dict(found) if isinstance(found, dict) else {}
 
 

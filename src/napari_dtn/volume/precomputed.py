@@ -1,0 +1,47 @@
+"""Neuroglancer precomputed volumes, all their scales, through tensorstore."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from napari_dtn.volume.geometry import stated_voxel_size
+from napari_dtn.volume.lazy import Found, reading, to_dask
+from napari_dtn.volume.tensors import open_tensor
+
+if TYPE_CHECKING:
+    from napari_dtn.volume.places import Place
+
+_AXES = "czyx"
+
+
+def is_precomputed(place: Place) -> bool:
+    """Tell whether a folder has the file ``info`` of a precomputed volume."""
+    info = place / "info"
+    if not info.is_file():
+        return False
+    try:
+        return "scales" in json.loads(info.read_text())
+    except ValueError:
+        return False
+
+
+def open_precomputed(place: Place) -> Found:
+    """Open a precomputed image or segmentation with all its scales.
+
+    Raises
+    ------
+    ValueError
+        The package tensorstore is missing, or the volume is damaged.
+    """
+    with reading(place):
+        scales = json.loads((place / "info").read_text())["scales"]
+        size = stated_voxel_size(scales[0]["resolution"][::-1], ["nm"] * 3)
+        offset = scales[0].get("voxel_offset", (0, 0, 0))[::-1]
+    z, y, x = (voxels * side for voxels, side in zip(offset, size or (1, 1, 1), strict=True))
+    arrays = [_open_scale(place, number) for number in range(len(scales))]
+    return Found(tuple(to_dask(array, _AXES) for array in arrays), _AXES, size, (z, y, x))
+
+
+def _open_scale(place: Place, number: int) -> Any:
+    return open_tensor(place, "neuroglancer_precomputed", "precomputed", scale_index=number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = frozenset({".mrc", ".mrcs", ".rec", ".st"})
 _HEADER = 1024  # bytes, before the extended header
+_EXTENDED = slice(92, 96)  # of these: the size of the extended header
 _IMOD = slice(152, 160)  # bytes of the header: IMOD's stamp and its flags
 _STAMP, _SIGNED = 1146047817, 1
 
@@ -77,11 +79,12 @@ def open_mrc(place: Place) -> Found:
     """
     mrcfile = needed("mrcfile", "mrc", place)
     with reading(place), place.open("rb") as file:
-        header = mrcfile.mrcinterpreter.MrcInterpreter(iostream=file, header_only=True).header
+        header, extended = _header(mrcfile, file.read(_HEADER))
         dtype = _dtype(header, mrcfile.utils.data_dtype_from_header(header))
-        start = _HEADER + int(header.nsymbt)
+        start = _HEADER + extended
         shape = (int(header.nz), int(header.ny), int(header.nx))
-        size = file.seek(0, 2)
+        file.seek(0, 2)
+        size = file.tell()
     if size < start + np.prod(shape, dtype=np.int64) * dtype.itemsize:
         raise ValueError(f"{place} is incomplete: it ends before its last slice; copy or download it again.")
     if 401 <= header.ispg <= 630:
@@ -89,6 +92,18 @@ def open_mrc(place: Place) -> Found:
     axes = "".join("_xyz"[int(number)] for number in (header.maps, header.mapr, header.mapc))
     axes = axes if sorted(axes) == ["x", "y", "z"] else "zyx"  # old programs leave the order 0
     return Found((to_dask(MrcArray(place, start, shape, dtype), axes),), axes, _voxel_size(header))
+
+
+def _header(mrcfile: Any, content: bytes) -> tuple[Any, int]:
+    """Let mrcfile check and name the header's fields; return them, and the size of the extended header.
+
+    On a copy without its extended header: mrcfile would write to a stream that it can write to.
+    """
+    copy = bytearray(content)
+    copy[_EXTENDED] = bytes(4)
+    header = mrcfile.mrcinterpreter.MrcInterpreter(iostream=io.BytesIO(copy), header_only=True).header
+    (extended,) = np.frombuffer(content[_EXTENDED], header.nx.dtype)
+    return header, int(extended)
 
 
 def _dtype(header: Any, stated: np.dtype[Any]) -> np.dtype[Any]:

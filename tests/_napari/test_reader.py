@@ -7,6 +7,7 @@ from pathlib import Path
 import dask.array as da
 import h5py
 import imageio.v3 as imageio
+import napari.settings
 import numpy as np
 import pytest
 import tifffile
@@ -14,9 +15,12 @@ import zarr
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from npe2 import PluginManager
+from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+from qtpy.QtGui import QDropEvent
 
 from napari_dtn._napari.reader import get_reader
 from napari_dtn.volume.writing import create_image, write_image, write_labels
+from support import files
 
 NAME = "napari-dtn"
 EM = np.random.default_rng(0).integers(30, 220, (3, 40, 48), dtype=np.uint8)
@@ -59,13 +63,60 @@ def pngs(folder: Path) -> Path:
     return folder / "em"
 
 
+def jpegs(folder: Path) -> Path:
+    return files.qt_pictures(folder / "em", EM, ".jpg")
+
+
+def big_tiff(folder: Path) -> Path:
+    return files.pillow_imagej(folder / "em.tif", EM, SIZE, big_tiff=True)
+
+
+def ome_tiff(folder: Path) -> Path:
+    return files.pillow_ome(folder / "em.ome.tif", EM, SIZE)
+
+
+def sharded_zarr(folder: Path) -> Path:
+    return files.tensorstore_zarr(folder / "em.zarr", EM, 3, (1, 8, 8), (2, 16, 16))
+
+
+def ome_zarr_4(folder: Path) -> Path:
+    return files.ome_zarr_py(folder / "em.ome.zarr", EM, SIZE, "0.4")
+
+
+def ome_zarr_5(folder: Path) -> Path:
+    return files.ome_zarr_py(folder / "em.ome.zarr", EM, SIZE, "0.5")
+
+
+def n5(folder: Path) -> Path:
+    return files.n5(folder / "em.n5", EM, (2, 16, 16), resolution=list(SIZE[::-1]))
+
+
+def n5_levels(folder: Path) -> Path:
+    files.n5(folder / "em.n5" / "s0", EM, (2, 16, 16), resolution=list(SIZE[::-1]))
+    files.n5(folder / "em.n5" / "s1", EM[:, ::2, ::2], (2, 16, 16))
+    return folder / "em.n5"
+
+
+def precomputed(folder: Path) -> Path:
+    return files.precomputed(folder / "em", [EM, EM[:, ::2, ::2]], (2, 16, 16), SIZE)
+
+
+def mrc(folder: Path) -> Path:
+    return files.mrc(folder / "em.mrc", EM, SIZE, imod=0)
+
+
 def opened(path: object) -> list:
     return ViewerModel().open(path, plugin=NAME)
 
 
+PLAIN = [tiff, plain_zarr, sharded_zarr, pngs]
+SIZED = [imagej, big_tiff, ome_tiff, hdf5, ome_zarr, n5, mrc]
+PYRAMIDS = [ome_zarr_4, ome_zarr_5, n5_levels, precomputed]
+
+
 @pytest.mark.parametrize(
     ("make", "size"),
-    [(tiff, None), (imagej, SIZE), (hdf5, SIZE), (plain_zarr, None), (ome_zarr, SIZE), (pngs, None)],
+    [*((make, None) for make in PLAIN), *((make, SIZE) for make in SIZED)],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_every_format_opens_lazily_at_its_scale(tmp_path, make, size) -> None:
@@ -83,7 +134,34 @@ def test_every_format_opens_lazily_at_its_scale(tmp_path, make, size) -> None:
     assert layer.contrast_limits == pytest.approx(np.percentile(EM, (0.1, 99.9)), abs=2)
 
 
-@pytest.mark.parametrize("make", [tiff, hdf5, plain_zarr, ome_zarr, pngs])
+@pytest.mark.parametrize("make", PYRAMIDS)
+def test_every_pyramid_opens_with_its_levels_at_its_scale(tmp_path, make) -> None:
+    (layer,) = opened(make(tmp_path))
+    assert layer.multiscale
+    assert [level.shape for level in layer.data] == [(3, 40, 48), (3, 20, 24)]
+    np.testing.assert_array_equal(np.asarray(layer.data[0]), EM)
+    assert layer.scale == pytest.approx(SIZE)
+    assert {str(unit) for unit in layer.units} == {"nanometer"}
+
+
+@pytest.mark.parametrize("make", [*PLAIN, *SIZED, *PYRAMIDS, jpegs])
+def test_every_format_opens_by_drag_and_drop(viewer, tmp_path, make) -> None:
+    """Where several plugins read a format, napari asks once and remembers; here it remembers us."""
+    path = make(tmp_path)
+    napari.settings.get_settings().plugins.extension2reader = {"*": NAME, "*.zarr": NAME, "*.tif": NAME}
+    dropped = QMimeData()
+    dropped.setUrls([QUrl.fromLocalFile(str(path))])
+    nothing = Qt.KeyboardModifier.NoModifier
+    event = QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, dropped, Qt.MouseButton.LeftButton, nothing)
+    viewer.window._qt_viewer.dropEvent(event)
+    (layer,) = viewer.layers
+    assert layer.metadata["napari_dtn"]["path"] == str(path)
+    size = SIZE if make in (*SIZED, *PYRAMIDS) else (1, 1, 1)
+    assert layer.scale == pytest.approx(size)
+    assert layer.multiscale == (make in PYRAMIDS)
+
+
+@pytest.mark.parametrize("make", [*PLAIN, *SIZED, *PYRAMIDS])
 def test_napari_finds_the_reader_by_the_name_of_the_file(tmp_path, make) -> None:
     manager = PluginManager.instance()
     readers = [reader.plugin_name for reader in manager.iter_compatible_readers([str(make(tmp_path))])]
@@ -95,6 +173,18 @@ def test_what_is_none_of_ours_is_left_to_others(tmp_path, name) -> None:
     path = tmp_path / name
     path.write_text("text") if path.suffix else path.mkdir()
     assert get_reader(str(path)) is None
+
+
+def test_channels_open_as_layers_and_time_as_an_axis(tmp_path) -> None:
+    movie = np.stack([np.stack([EM + 10 * t + c for c in range(2)]) for t in range(3)])
+    layers = opened(files.ome_zarr_py(tmp_path / "em.zarr", movie, SIZE))
+    assert [layer.name for layer in layers] == ["em channel 0", "em channel 1"]
+    for channel, layer in enumerate(layers):
+        assert [level.shape for level in layer.data] == [(3, 3, 40, 48), (3, 3, 20, 24)]
+        np.testing.assert_array_equal(np.asarray(layer.data[0]), movie[:, channel])
+        assert layer.scale == pytest.approx((1, *SIZE))
+        assert [str(unit) for unit in layer.units] == ["pixel", *["nanometer"] * 3]
+        assert layer.axis_labels == ("t", "z", "y", "x")
 
 
 def test_a_pyramid_opens_with_its_levels(tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""OME-Zarr 0.5 as the standard has it, read back by zarr alone and by open_volume."""
+"""OME-Zarr as the standard has it, read back by zarr alone and by open_volume."""
 
 from __future__ import annotations
 
@@ -12,8 +12,13 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from napari_ome_zarr import napari_get_reader as read_as_napari_ome_zarr
+from ome_zarr.io import parse_url
+from ome_zarr.reader import Reader
+from ome_zarr_models import v04, v05
 
 from napari_dtn.volume.opening import open_volume
+from napari_dtn.volume.pyramid import mean, mode
 from napari_dtn.volume.writing import create_image, read_attributes, write_image, write_labels
 
 VOXEL = (30.0, 6.0, 4.0)
@@ -48,6 +53,61 @@ def test_metadata_of_an_image_word_by_word(tmp_path: Path):
     assert array["chunk_grid"]["configuration"]["chunk_shape"] == [1, 256, 20]
 
 
+def test_metadata_of_version_4_word_by_word(tmp_path: Path):
+    write_labels(
+        tmp_path / "a.zarr",
+        ids((2, 600, 20)),
+        voxel_size=VOXEL,
+        translation=SHIFT,
+        attributes=PROVENANCE,
+        version="0.4",
+    )
+    axes = [{"name": name, "type": "space", "unit": "nanometer"} for name in "zyx"]
+    fine = [{"type": "scale", "scale": [30, 6, 4]}, {"type": "translation", "translation": [90, 12, 8]}]
+    coarse = [{"type": "scale", "scale": [30, 12, 8]}, {"type": "translation", "translation": [90, 15, 10]}]
+    datasets = [
+        {"path": str(i), "coordinateTransformations": steps} for i, steps in enumerate([fine, coarse])
+    ]
+    assert json.loads((tmp_path / "a.zarr" / ".zattrs").read_text()) == {
+        "multiscales": [{"version": "0.4", "axes": axes, "datasets": datasets, "type": "mode"}],
+        "image-label": {"version": "0.4"},
+        "napari_dtn": PROVENANCE,
+    }
+    array = json.loads((tmp_path / "a.zarr" / "0" / ".zarray").read_text())
+    assert (array["zarr_format"], array["dimension_separator"], array["chunks"]) == (2, "/", [1, 256, 20])
+    assert array["compressor"]["id"] == "blosc"
+    assert (tmp_path / "a.zarr" / "0" / "1" / "2" / "0").is_file()
+
+
+@pytest.mark.parametrize("version", ["0.5", "0.4"])
+@pytest.mark.parametrize("write", [write_image, write_labels])
+def test_other_libraries_read_it_back(tmp_path: Path, write, version: str):
+    """ome-zarr-py, napari-ome-zarr, and the models of the specification."""
+    path = tmp_path / "a.zarr"
+    image = ids((2, 600, 700), "u2")
+    write(path, image, voxel_size=VOXEL, translation=SHIFT, attributes=PROVENANCE, version=version)
+    levels = [level.compute() for level in open_volume(path).levels]
+    assert [level.shape for level in levels] == [(2, 600, 700), (2, 300, 350)]
+
+    stored = dict(zarr.open_group(str(path), mode="r").attrs)
+    models = (
+        {"0.4": v04.image_label, "0.5": v05.image_label}
+        if write is write_labels
+        else {"0.4": v04.image, "0.5": v05.image}
+    )
+    attributes = getattr(models[version], "ImageLabelAttrs" if write is write_labels else "ImageAttrs")
+    attributes.model_validate(stored.get("ome", stored))
+
+    (node, *_) = Reader(parse_url(str(path)))()
+    (data, options, _), *_ = read_as_napari_ome_zarr(str(path))(str(path))
+    for found in (node.data, data):
+        assert [np.array_equal(one, level) for one, level in zip(found, levels, strict=True)] == [True, True]
+    steps = node.metadata["coordinateTransformations"]
+    assert [step[0]["scale"] for step in steps] == [[30, 6, 4], [30, 12, 8]]
+    assert [step[1]["translation"] for step in steps] == [[90, 12, 8], [90, 15, 10]]
+    assert options["scale"] == [30, 6, 4]  # of the translation it takes no notice
+
+
 def test_an_image_can_be_read_before_it_is_complete(tmp_path: Path):
     array = create_image(tmp_path / "a.zarr", (3, 20, 30), "u1", voxel_size=VOXEL, attributes=PROVENANCE)
     array[1] = 7
@@ -62,11 +122,12 @@ def test_an_image_can_be_read_before_it_is_complete(tmp_path: Path):
     ),
     size=st.tuples(*[st.floats(0.1, 1e4)] * 3),
     shift=st.tuples(*[st.floats(-1e6, 1e6)] * 3),
+    version=st.sampled_from(["0.5", "0.4"]),
 )
 @settings(max_examples=40, deadline=None)
-def test_any_image_comes_back(tmp_path_factory, array, size, shift):
+def test_any_image_comes_back(tmp_path_factory, array, size, shift, version):
     path = tmp_path_factory.mktemp("any") / "a.zarr"
-    write_image(path, array, voxel_size=size, translation=shift, attributes={})
+    write_image(path, array, voxel_size=size, translation=shift, attributes={}, version=version)
     volume = open_volume(path)
     np.testing.assert_array_equal(volume.data, array)
     assert volume.data.dtype == array.dtype
@@ -163,15 +224,79 @@ def test_lazy_labels_are_read_slice_by_slice(tmp_path: Path):
     np.testing.assert_array_equal(open_volume(tmp_path / "l.zarr").data, labels)
 
 
-def test_equal_input_gives_equal_bytes(tmp_path: Path):
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks of 8, shards and windows of 16, levels down to 40, so that small images have them all."""
+    for name, value in {"_CHUNK": 8, "_SHARD": 16, "_COARSEST": 40, "_MANY": 50}.items():
+        monkeypatch.setattr(f"napari_dtn.volume.writing.{name}", value)
+
+
+@pytest.mark.parametrize("write", [write_image, write_labels])
+def test_a_level_of_many_chunks_has_shards(tmp_path: Path, small_pieces: None, write):
+    image = ids((2, 90, 77), "u1")
+    write(tmp_path / "a.zarr", image, voxel_size=VOXEL, attributes={})
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="r")
+    assert [(level.chunks, level.shards) for _, level in sorted(group.arrays())] == [
+        ((1, 8, 8), (1, 16, 16)),
+        ((1, 8, 8), (1, 16, 16)),
+        ((1, 8, 8), None),
+    ]
+    volume = open_volume(tmp_path / "a.zarr")
+    assert len(list((tmp_path / "a.zarr" / "0" / "c" / "1").rglob("*"))) == 6 + 6 * 5
+    np.testing.assert_array_equal(volume.data, image)
+
+
+@pytest.mark.parametrize("write", [write_image, write_labels])
+def test_an_image_in_parts_has_the_levels_of_one_in_a_piece(tmp_path: Path, small_pieces: None, write):
+    image = ids((2, 90, 77), "u1") * 40
+    write(tmp_path / "a.zarr", image, voxel_size=VOXEL, attributes={})
+    reduce = mean if write is write_image else mode
+    for level in open_volume(tmp_path / "a.zarr").levels:
+        np.testing.assert_array_equal(level, image)
+        image = reduce(image)
+
+
+def test_no_slice_is_read_as_a_whole(tmp_path: Path, small_pieces: None):
+    seen: list[tuple[int, ...]] = []
+
+    def note(block: np.ndarray) -> np.ndarray:
+        seen.append(block.shape)
+        return block
+
+    lazy = da.from_array(ids((2, 40, 40)), chunks=(1, 16, 16))
+    write_image(
+        tmp_path / "a.zarr",
+        lazy.map_blocks(note, dtype="u4", meta=lazy._meta),
+        voxel_size=VOXEL,
+        attributes={},
+    )
+    assert len(seen) == 18
+    assert max(seen) == (1, 16, 16)
+
+
+def test_shards_can_be_asked_for_in_version_5(tmp_path: Path):
+    options = {"voxel_size": VOXEL, "attributes": {}, "chunks": (1, 8, 8), "shards": (1, 16, 16)}
+    assert create_image(tmp_path / "a.zarr", (2, 40, 40), "u1", **options).shards == (1, 16, 16)
+    with pytest.raises(ValueError, match=r"which OME-Zarr 0\.4 does not know"):
+        create_image(tmp_path / "b.zarr", (2, 40, 40), "u1", **options, version="0.4")
+    with pytest.raises(ValueError, match=r"version is '0\.3'; choose 0\.5 or 0\.4"):
+        create_image(tmp_path / "b.zarr", (2, 40, 40), "u1", voxel_size=VOXEL, attributes={}, version="0.3")
+    assert not (tmp_path / "b.zarr").exists()
+
+
+@pytest.mark.parametrize("version", ["0.5", "0.4"])
+def test_equal_input_gives_equal_bytes(tmp_path: Path, version: str):
     for name in ("a.zarr", "b.zarr"):
-        write_labels(tmp_path / name, ids((2, 600, 20)), voxel_size=VOXEL, attributes=PROVENANCE)
+        write_labels(
+            tmp_path / name, ids((2, 600, 20)), voxel_size=VOXEL, attributes=PROVENANCE, version=version
+        )
     assert every_byte(tmp_path / "a.zarr") == every_byte(tmp_path / "b.zarr")
 
 
-def test_an_image_is_replaced_only_when_asked(tmp_path: Path):
+@pytest.mark.parametrize("version", ["0.5", "0.4"])
+def test_an_image_is_replaced_only_when_asked(tmp_path: Path, version: str):
     path = tmp_path / "a.zarr"
-    write_labels(path, ids((2, 600, 20)), voxel_size=VOXEL, attributes={"round": 1})
+    write_labels(path, ids((2, 600, 20)), voxel_size=VOXEL, attributes={"round": 1}, version=version)
     with pytest.raises(
         FileExistsError, match=r"a\.zarr exists; choose another path, or replace it with --overwrite"
     ):

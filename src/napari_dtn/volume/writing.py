@@ -1,31 +1,34 @@
-"""Images and labels become OME-Zarr 0.5."""
+"""Images and labels become OME-Zarr."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
+from numcodecs import Blosc
 
-from napari_dtn.volume.geometry import check_voxel_size
+from napari_dtn.volume.description import ZARR_FORMATS, Axes, Description, Downscaling, Version
 from napari_dtn.volume.ome_zarr import MARKERS, is_zarr, multiscales, open_node
 from napari_dtn.volume.opening import volume_from_array
 from napari_dtn.volume.places import place_of
+from napari_dtn.volume.pyramid import coarser, mean, mode, regions, under
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
+    import dask.array as da
     from numpy.typing import DTypeLike, NDArray
 
     from napari_dtn.settings import VoxelSize
 
 KEY = "napari_dtn"
-Axes = Literal["zyx", "czyx"]
 _CHUNK = 256
+_SHARD = 8 * _CHUNK  # pixels of a side: what is read and written at once
+_MANY = 10_000  # chunks of a level, a file each, from which on they share files
 _COARSEST = 512
 _METADATA = {*MARKERS, ".zattrs", ".zmetadata"}
 
@@ -40,9 +43,11 @@ def create_image(
     axes: Axes = "zyx",
     attributes: Mapping[str, Any],
     chunks: tuple[int, ...] | None = None,
+    shards: tuple[int, ...] | None = None,
+    version: Version = "0.5",
     overwrite: bool = False,
 ) -> zarr.Array[Any]:
-    """Create an OME-Zarr 0.5 image of one level, all 0, to be filled slice by slice.
+    """Create an OME-Zarr image of one level, all 0, to be filled slice by slice.
 
     All metadata are written at once and hold no time and no path: a crash leaves a readable image, and
     equal input gives equal bytes.
@@ -65,6 +70,10 @@ def create_image(
         Provenance, plain JSON values; the group's attribute ``napari_dtn``.
     chunks
         Stored pieces; one slice of 256 x 256 unless given.
+    shards
+        Files of several chunks, a multiple of them; a file for each chunk unless given.
+    version
+        Of OME-Zarr; 0.4 knows no shards.
     overwrite
         Replace an OME-Zarr image at the path.
 
@@ -78,14 +87,16 @@ def create_image(
     FileExistsError
         Something is at the path, and ``overwrite`` is not set or would delete what is no OME-Zarr image.
     ValueError
-        The shape does not fit the axes, or the voxel size is not three numbers greater than 0.
+        The shape does not fit the axes, the voxel size is not three numbers greater than 0, or shards are
+        asked for in OME-Zarr 0.4.
     """
     if len(shape) != len(axes) or min(shape) < 1:
         raise ValueError(f"Shape {shape} does not fit axes {axes}; give one size of at least 1 for each.")
-    ome = _ome(1, axes, voxel_size, translation)
-    provenance = json.loads(json.dumps(dict(attributes)))  # what is no JSON fails before anything is deleted
-    group = _create_group(Path(path), {"ome": ome, KEY: provenance}, overwrite=overwrite)
-    return _create_level(group, 0, shape, dtype, axes, chunks)
+    if shards is not None and version == "0.4":
+        raise ValueError(f"Shards are {shards}, which OME-Zarr 0.4 does not know; write 0.5, or none.")
+    described = Description(axes, voxel_size, translation, version)
+    group = _create_group(Path(path), described, attributes, overwrite)
+    return _create_level(group, described, 0, shape, dtype, chunks, shards)
 
 
 def write_image(
@@ -95,30 +106,21 @@ def write_image(
     voxel_size: VoxelSize | None,
     translation: VoxelSize = (0.0, 0.0, 0.0),
     attributes: Mapping[str, Any],
+    version: Version = "0.5",
     overwrite: bool = False,
 ) -> zarr.Array[Any]:
-    """Write a stack as OME-Zarr 0.5 with a pyramid of means; parameters and errors as :func:`create_image`.
+    """Write a stack as OME-Zarr with a pyramid of means; parameters and errors as :func:`create_image`.
 
     Parameters
     ----------
     image
-        (Z, Y, X) or (Y, X); a lazy array is read one slice at a time. Levels are halved along Y and X
-        while they are larger than 512.
+        (Z, Y, X) or (Y, X); a lazy array is read 2048 x 2048 pixels of a slice at a time. Levels are halved
+        along Y and X while they are larger than 512; those of many chunks have shards of 2048 x 2048.
     """
     stack = volume_from_array(image, name="the image").data
-    reduce = _mode if stack.dtype == bool else _mean
-    array = create_image(
-        path,
-        stack.shape,
-        stack.dtype,
-        voxel_size=voxel_size,
-        translation=translation,
-        attributes=attributes,
-        overwrite=overwrite,
-    )
-    _copy(stack, array, lambda plane: plane)
-    _add_pyramid(Path(path), array, reduce, voxel_size, translation)
-    return array
+    kind: Downscaling = "mode" if stack.dtype == bool else "mean"
+    described = Description("zyx", voxel_size, translation, version, kind)
+    return _write(path, stack, stack.dtype, described, attributes, overwrite)
 
 
 def write_labels(
@@ -128,9 +130,10 @@ def write_labels(
     voxel_size: VoxelSize | None,
     translation: VoxelSize = (0.0, 0.0, 0.0),
     attributes: Mapping[str, Any],
+    version: Version = "0.5",
     overwrite: bool = False,
 ) -> zarr.Array[Any]:
-    """Write ids as an OME-Zarr 0.5 label image, uint32 or uint64; otherwise as :func:`write_image`.
+    """Write ids as an OME-Zarr label image, uint32 or uint64; otherwise as :func:`write_image`.
 
     Parameters
     ----------
@@ -147,18 +150,8 @@ def write_labels(
     if stack.dtype.kind not in "bui":
         raise ValueError(f"Labels are {stack.dtype}; give integer ids, 0 for background.")
     dtype = np.dtype(np.uint64 if stack.dtype.itemsize > 4 else np.uint32)
-    array = create_image(
-        path,
-        stack.shape,
-        dtype,
-        voxel_size=voxel_size,
-        translation=translation,
-        attributes=attributes,
-        overwrite=overwrite,
-    )
-    _copy(stack, array, lambda plane: _ids(plane).astype(dtype))
-    _add_pyramid(Path(path), array, _mode, voxel_size, translation, {"image-label": {}})
-    return array
+    described = Description("zyx", voxel_size, translation, version, "mode", is_labels=True)
+    return _write(path, stack, dtype, described, attributes, overwrite)
 
 
 def read_attributes(path: str | Path) -> dict[str, Any]:
@@ -170,98 +163,84 @@ def read_attributes(path: str | Path) -> dict[str, Any]:
     return dict(found) if isinstance(found, dict) else {}
 
 
-def _ids(plane: NDArray[Any]) -> NDArray[Any]:
-    if plane.dtype.kind == "i" and plane.min() < 0:
-        raise ValueError(f"Labels hold the id {plane.min()}; ids are 0 for background, or greater.")
-    return plane
+def _write(
+    path: str | Path,
+    stack: da.Array,
+    dtype: np.dtype[Any],
+    described: Description,
+    attributes: Mapping[str, Any],
+    overwrite: bool,
+) -> zarr.Array[Any]:
+    """Write the finest level, the coarser ones, and then name these: never one that is not yet complete."""
+    group = _create_group(Path(path), described, attributes, overwrite)
+    level = finest = _new_level(group, described, 0, stack.shape, dtype)
+    for region in regions(finest.shape, _SHARD):
+        values = np.asarray(stack[region])
+        if described.is_labels and values.min() < 0:
+            raise ValueError(f"Labels hold the id {values.min()}; ids are 0 for background, or greater.")
+        finest[region] = values.astype(dtype)
+    count, reduce = 1, mode if described.downscaling == "mode" else mean
+    while max(level.shape[-2:]) > _COARSEST:
+        level = _add_level(group, described, count, level, reduce)
+        count += 1
+    group.update_attributes(described.attributes(count))
+    return finest
 
 
-def _copy(source: Any, target: zarr.Array[Any], change: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
-    for index in _planes(source.shape):
-        target[index] = change(np.asarray(source[index]))
-
-
-def _planes(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    yield from product(*(range(size) for size in shape[:-2]))
-
-
-def _add_pyramid(
-    path: Path,
-    finest: zarr.Array[Any],
+def _add_level(
+    group: zarr.Group,
+    described: Description,
+    number: int,
+    finer: zarr.Array[Any],
     reduce: Callable[[NDArray[Any]], NDArray[Any]],
-    voxel_size: VoxelSize | None,
-    translation: VoxelSize,
-    further: Mapping[str, Any] | None = None,
-) -> None:
-    """Write coarser levels, then name them in the metadata: never one that is not yet complete."""
-    group, levels = zarr.open_group(str(path), mode="r+"), [finest]
-    while max(levels[-1].shape[-2:]) > _COARSEST:
-        *outer, y, x = levels[-1].shape
-        shape = (*outer, -(-y // 2), -(-x // 2))
-        levels.append(_create_level(group, len(levels), shape, finest.dtype, "zyx", None))
-        _copy(levels[-2], levels[-1], lambda plane: reduce(_blocks(plane)))
-    ome = _ome(len(levels), "zyx", voxel_size, translation)
-    group.update_attributes({"ome": {**ome, **(further or {})}})
+) -> zarr.Array[Any]:
+    level = _new_level(group, described, number, coarser(finer.shape), finer.dtype)
+    for region in regions(level.shape, _SHARD):
+        level[region] = reduce(np.asarray(finer[under(region, finer.shape)]))
+    return level
 
 
-def _blocks(plane: NDArray[Any]) -> NDArray[Any]:
-    """Return the four pixels of every 2 x 2 block, (4, Y / 2, X / 2); the border is repeated."""
-    whole = np.pad(plane, [(0, size % 2) for size in plane.shape], mode="edge")
-    return np.stack([whole[y::2, x::2] for y, x in product((0, 1), (0, 1))])
-
-
-def _mean(blocks: NDArray[Any]) -> NDArray[Any]:
-    mean: NDArray[Any] = blocks.mean(axis=0, dtype=np.float64)
-    return (mean if blocks.dtype.kind == "f" else np.rint(mean)).astype(blocks.dtype)
-
-
-def _mode(blocks: NDArray[Any]) -> NDArray[Any]:
-    votes = (blocks[:, None] == blocks[None]).sum(axis=1, dtype=np.uint8)
-    mode: NDArray[Any] = np.take_along_axis(blocks, votes.argmax(axis=0)[None], axis=0)[0]
-    return mode
-
-
-def _ome(levels: int, axes: str, voxel_size: VoxelSize | None, translation: VoxelSize) -> dict[str, Any]:
-    """Describe an image; where the voxel size is not known, its axes have no unit and count voxels."""
-    size = (1.0, 1.0, 1.0) if voxel_size is None else check_voxel_size(voxel_size)
-    unit = {} if voxel_size is None else {"unit": "nanometer"}
-    space = [{"name": name, "type": "space", **unit} for name in "zyx"]
-    channel = [{"name": "c", "type": "channel"}] if "c" in axes else []
-    datasets = [_dataset(level, len(channel), size, translation) for level in range(levels)]
-    return {"version": "0.5", "multiscales": [{"axes": channel + space, "datasets": datasets}]}
-
-
-def _dataset(level: int, channels: int, size: VoxelSize, translation: VoxelSize) -> dict[str, Any]:
-    """Describe a level: its first pixel's centre is that of the block which it stands for."""
-    scale = [size[0], *(side * 2**level for side in size[1:])]
-    shift = [float(t) + (a - b) / 2 for t, a, b in zip(translation, scale, size, strict=True)]
-    steps = [
-        {"type": "scale", "scale": [1.0] * channels + scale},
-        {"type": "translation", "translation": [0.0] * channels + shift},
-    ]
-    return {"path": str(level), "coordinateTransformations": steps}
+def _new_level(
+    group: zarr.Group, described: Description, number: int, shape: tuple[int, ...], dtype: DTypeLike
+) -> zarr.Array[Any]:
+    """Create a level; where there would be a great many files, with shards."""
+    chunks = int(np.prod([-(-size // _CHUNK) for size in shape[-2:]])) * shape[0]
+    shards = (1, _SHARD, _SHARD) if chunks > _MANY and described.version == "0.5" else None
+    return _create_level(
+        group, described, number, shape, dtype, (1, _CHUNK, _CHUNK) if shards else None, shards
+    )
 
 
 def _create_level(
     group: zarr.Group,
-    level: int,
+    described: Description,
+    number: int,
     shape: tuple[int, ...],
     dtype: DTypeLike,
-    axes: str,
     chunks: tuple[int, ...] | None,
+    shards: tuple[int, ...] | None,
 ) -> zarr.Array[Any]:
     usual = (1,) * (len(shape) - 2) + tuple(min(_CHUNK, size) for size in shape[-2:])
-    return group.create_array(
-        str(level), shape=shape, chunks=chunks or usual, dtype=np.dtype(dtype), dimension_names=list(axes)
-    )
+    options: dict[str, Any] = {"shape": shape, "chunks": chunks or usual, "dtype": np.dtype(dtype)}
+    if described.version == "0.4":
+        options["chunk_key_encoding"] = {"name": "v2", "configuration": {"separator": "/"}}
+        return group.create_array(str(number), **options, compressors=Blosc("zstd"))  # which all readers know
+    return group.create_array(str(number), **options, shards=shards, dimension_names=list(described.axes))
 
 
-def _create_group(path: Path, attributes: dict[str, Any], *, overwrite: bool) -> zarr.Group:
+def _create_group(
+    path: Path, described: Description, attributes: Mapping[str, Any], overwrite: bool
+) -> zarr.Group:
+    provenance = json.loads(json.dumps(dict(attributes)))  # what is no JSON fails before anything is deleted
     if path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir()))):
         if not overwrite:
             raise FileExistsError(f"{path} exists; choose another path, or replace it with --overwrite.")
         _delete(path)
-    return zarr.create_group(str(path), zarr_format=3, attributes=attributes)
+    return zarr.create_group(
+        str(path),
+        zarr_format=ZARR_FORMATS[described.version],
+        attributes={**described.attributes(1), KEY: provenance},
+    )
 
 
 def _delete(path: Path) -> None:

@@ -84,6 +84,38 @@ def test_info_describes_volumes_and_models(
     assert "patch_size  32" in capsys.readouterr().out
 
 
+def test_info_names_bad_slices(
+    tiny_phantom: Phantom, files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = np.concatenate([tiny_phantom.image, tiny_phantom.image[::-1]])  # slice 4 repeats slice 3
+    image[1] = 0
+    path = tmp_path / "bad.tif"
+    tifffile.imwrite(path, image, photometric="minisblack")
+    assert main(["info", str(path), "--json", "-"]) == 0
+    described = json.loads(capsys.readouterr().out)
+    assert described["bad_slices"] == [
+        {"z": 1, "kind": "black", "share": 1.0, "reference": None, "shift": [0.0, 0.0]},
+        {"z": 4, "kind": "duplicated", "share": 0.0, "reference": 3, "shift": [0.0, 0.0]},
+    ]
+    assert described["slices_checked"] == "8 of 8 slices, each as a whole"
+    assert main(["info", str(path)]) == 0
+    assert "bad_slices  1 black (100 %); 4 repeats 3\n" in capsys.readouterr().out
+    for command in (["info", str(path), "--no-bad-slices"], ["info", files[1]]):  # ids have no bad slices
+        assert main([*command, "--json", "-"]) == 0
+        assert "bad_slices" not in json.loads(capsys.readouterr().out)
+
+
+def test_a_time_point_is_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    movie = np.random.default_rng(0).integers(0, 255, (2, 3, 40, 48), np.uint8)
+    tifffile.imwrite(tmp_path / "m.tif", movie, imagej=True, metadata={"axes": "TZYX"})
+    assert main(["info", str(tmp_path / "m.tif")]) == 2
+    assert "has 2 time points; choose one with time=0 to 1" in capsys.readouterr().err
+    assert main(["info", str(tmp_path / "m.tif"), "--time", "1", "--json", "-"]) == 0
+    described = json.loads(capsys.readouterr().out)
+    assert described["shape"] == [3, 40, 48]
+    assert described["intensity"]["mean"] == pytest.approx(movie[1].mean())
+
+
 def test_unet_is_the_network_without_pairs(files: tuple[str, str], tmp_path: Path) -> None:
     model = tmp_path / "u.safetensors"
     assert main(training(files, model, "--iterations", "1", "--arch", "unet")) == 0

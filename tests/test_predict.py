@@ -98,6 +98,16 @@ def test_provenance_is_stored(model: Model, volume: Volume, tmp_path: Path) -> N
     assert stored["model_sha256"] == model.sha256
     assert stored["settings"]["precision"] == "float32"
     assert stored["settings"]["overlap"] == 8
+    assert (stored["bad_slices"], stored["slices_checked"]) == ([], volume.shape[0])
+
+
+def test_bad_slices_are_marked(model: Model, tiny_phantom: Phantom, tmp_path: Path) -> None:
+    """By their number in the volume, whatever part of it is predicted."""
+    image = tiny_phantom.image.copy()
+    image[2] = 0
+    list(predict(model, volume_from_array(image), tmp_path / "out.zarr", Roi(z=(1, 3)), EXACT))
+    (bad,) = read_attributes(tmp_path / "out.zarr")["bad_slices"]
+    assert bad == {"z": 2, "kind": "black", "share": 1.0, "reference": None, "shift": [0.0, 0.0]}
 
 
 def test_every_finished_slice_is_on_disk_when_its_event_comes(

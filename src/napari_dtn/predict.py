@@ -18,6 +18,7 @@ from napari_dtn.nn.backends import Runner, make_runner, resolve_precision
 from napari_dtn.nn.checkpoint import Model
 from napari_dtn.nn.tps import fiducials_of, lattice
 from napari_dtn.settings import PredictSettings, Roi, VoxelSize
+from napari_dtn.volume.defects import find_bad_slices
 from napari_dtn.volume.intensity import Intensity, estimate_intensity, normalise
 from napari_dtn.volume.opening import Volume
 from napari_dtn.volume.tiles import Tile, TileGrid
@@ -26,6 +27,7 @@ from napari_dtn.warp import Warp
 from napari_dtn.words import size_words
 
 Float = NDArray[np.float32]
+_CHECKED = 2_000  # slices that are searched for defects, about 20 ms each
 logger = logging.getLogger(__name__)
 
 
@@ -367,7 +369,8 @@ def _create(
 
 
 def provenance(predictor: Predictor) -> dict[str, Any]:
-    """Return what a result came from, as plain JSON values."""
+    """Return what a result came from, as plain JSON values, and which of the volume's slices are bad."""
+    slices = find_bad_slices(predictor.volume, _CHECKED)
     return {
         "model": predictor.model.card.name,
         "model_sha256": predictor.model.sha256,
@@ -375,6 +378,8 @@ def provenance(predictor: Predictor) -> dict[str, Any]:
         "settings": {**asdict(predictor.settings), "device": predictor.model.device.type},
         "intensity": asdict(predictor.intensity),
         "input": predictor.volume.path or predictor.volume.name,
+        "bad_slices": [asdict(bad) for bad in slices.bad],
+        "slices_checked": slices.checked,
         "version": __version__,
     }
 

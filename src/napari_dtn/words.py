@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -43,3 +44,64 @@ def duration(seconds: float) -> str:
 def size_words(voxel_size: VoxelSize) -> str:
     """``30 × 6 × 6 nm``."""
     return " × ".join(f"{side:g}" for side in voxel_size) + " nm"
+
+
+class Bad(Protocol):
+    """What is wrong with a slice; ``BadSlice`` is one."""
+
+    @property
+    def z(self) -> int: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def share(self) -> float: ...
+    @property
+    def reference(self) -> int | None: ...
+    @property
+    def shift(self) -> tuple[float, float]: ...
+
+
+class Checked(Protocol):
+    """The bad slices of a volume, and what was looked at; ``SliceReport`` is one."""
+
+    @property
+    def bad(self) -> Sequence[Bad]: ...
+    @property
+    def checked(self) -> int: ...
+    @property
+    def slices(self) -> int: ...
+    @property
+    def level(self) -> int: ...
+    @property
+    def windows(self) -> int: ...
+    @property
+    def side(self) -> int: ...
+
+
+def bad_slice_words(bad: Bad) -> str:
+    """``12 black (40 %)``, ``34 repeats 33``, ``55 shifted by 28, -40 px against 54``."""
+    if bad.kind == "duplicated":
+        return f"{bad.z} repeats {bad.reference}"
+    if bad.kind == "shifted":
+        y, x = bad.shift
+        return f"{bad.z} shifted by {y:.0f}, {x:.0f} px against {bad.reference}"
+    return f"{bad.z} {bad.kind}" + (f" ({bad.share:.0%})".replace("%", " %") if bad.share else "")
+
+
+def bad_slices_words(report: Checked) -> str:
+    """``2 bad slices: 12 black (40 %); 34 repeats 33``."""
+    count = len(report.bad)
+    if not count:
+        return "No bad slices"
+    return f"{count} bad slice{'s' * (count > 1)}: {'; '.join(map(bad_slice_words, report.bad))}"
+
+
+def checked_words(report: Checked) -> str:
+    """``500 of 12000 slices, each through 4 windows of 512 px of level 2``."""
+    how = (
+        "each as a whole"
+        if report.windows == 1
+        else f"each through {report.windows} windows of {report.side} px"
+    )
+    level = f" at level {report.level}" if report.level else ""
+    return f"{report.checked} of {report.slices} slices, {how}{level}"

@@ -90,8 +90,9 @@ def viewer(make_napari_viewer):
 
 @pytest.fixture
 def panel(viewer, tmp_path, monkeypatch):
-    """Open the panel as the menu does; look for devices only where a test asks for it."""
+    """Open the panel as the menu does; look for devices and bad slices only where a test asks for it."""
     monkeypatch.setattr("napari_dtn._napari.predict_panel._SURVEY_DELAY", 10**7)
+    monkeypatch.setattr("napari_dtn._napari.slice_note._DELAY", 10**7)
     _, panel = viewer.window.add_plugin_dock_widget("napari-dtn", "Predict boundaries")
     return panel
 

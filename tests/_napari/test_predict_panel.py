@@ -26,7 +26,7 @@ NM = ("nm",) * 3
 CONTROLS = (
     *("image", "voxel_z", "voxel_y", "voxel_x", "voxel_apply", "model", "model_file", "device", "output"),
     *("output_file", "advanced", "backend", "precision", "overlap", "batch_size", "threads"),
-    *("preview", "warp", "run", "cancel", "progress"),
+    *("preview", "warp", "run", "cancel", "progress", "bad_slices"),
 )
 
 

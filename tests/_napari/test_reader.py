@@ -314,6 +314,21 @@ def test_a_layer_is_saved_and_opens_as_it_was(tmp_path, kind) -> None:
     assert (back.scale.tolist(), back.translate.tolist()) == ([30, 6, 6], [30, 0, 12])
 
 
+@pytest.mark.parametrize("kind", ["image", "labels"])
+def test_a_layer_can_be_saved_as_ome_zarr_4(tmp_path, kind) -> None:
+    """As the dialog does when one chooses its kind of file there."""
+    manager, viewer = PluginManager.instance(), ViewerModel()
+    add = viewer.add_image if kind == "image" else viewer.add_labels
+    layer = add(EM if kind == "image" else IDS, name="a", scale=SIZE, units=("nm",) * 3)
+    writers = manager.iter_compatible_writers([kind])
+    (writer,) = (one for one in writers if one.display_name == f"OME-Zarr 0.4 {kind}")
+    writer.exec(args=[str(tmp_path / "a.zarr"), *layer.as_layer_data_tuple()[:2]])
+    assert zarr.open_group(tmp_path / "a.zarr", mode="r").attrs["multiscales"][0]["version"] == "0.4"
+    (back,) = opened(tmp_path / "a.zarr")
+    assert type(back) is type(layer)
+    assert back.scale == pytest.approx(SIZE)
+
+
 def test_a_layer_without_a_unit_is_saved_without_a_voxel_size(tmp_path) -> None:
     layer = ViewerModel().add_image(EM, name="a", translate=(1, 0, 2))
     layer.save(str(tmp_path / "a.zarr"), plugin=NAME)

@@ -26,6 +26,7 @@ from superqt import QElidingLabel
 
 from napari_dtn._napari.form import SettingsForm, named
 from napari_dtn._napari.layer_choice import LayerChoice
+from napari_dtn._napari.slice_note import BadSlicesNote
 from napari_dtn.settings import Device, PredictSettings, VoxelSize, usable_cores
 
 NAME = "predict"
@@ -73,6 +74,7 @@ class PredictControls(QWidget):
     def __init__(self, choice: LayerChoice) -> None:
         super().__init__()
         self.image = named(choice, f"{NAME}.image", "The image layer to predict: an EM slice or stack.")
+        self.bad_slices = named(BadSlicesNote(), f"{NAME}.bad_slices", "Bad slices of the image layer.")
         self.voxel_size = VoxelSizeBoxes()
         self._make_model()
         self._make_output()
@@ -130,6 +132,7 @@ class PredictControls(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
         form.addRow("Image", self.image)
+        form.addRow("", self.bad_slices)
         form.addRow("Voxel (nm)", self.voxel_size)
         form.addRow("Model", _row(self.model, self.model_file))
         form.addRow("", self.model_info)

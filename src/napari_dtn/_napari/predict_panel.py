@@ -80,6 +80,7 @@ class PredictPanel(QWidget):
         self._volume_lane = Lane(self, keep_last=True)
         self._preview_lane, self._warp_lane, self._survey_lane = Lane(self), Lane(self), Lane(self)
         self._lanes = [self._volume_lane, self._preview_lane, self._warp_lane, self._survey_lane]
+        self._lanes.append(self.controls.bad_slices.lane)
         self._watcher = ViewWatcher(viewer, self)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -134,6 +135,7 @@ class PredictPanel(QWidget):
 
     def _leave(self) -> None:
         self.controls.warp.setChecked(False)
+        self.controls.bad_slices.stop()
         _stop(self._lanes)
 
     # ---- what is chosen
@@ -177,6 +179,7 @@ class PredictPanel(QWidget):
     def _on_layer_changed(self) -> None:
         layer = self._choice.layer
         self.controls.output.setText("" if layer is None else str(default_output(layer)))
+        self.controls.bad_slices.look_at(layer)
         self._show_voxel_size()
         self._look_at_warp()
 

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
 Paths = str | Sequence[str]
 _SAMPLES = 16
-_SMALLEST_ID = 4  # bytes: smaller integers are usually intensities
 
 
 def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
@@ -39,11 +38,11 @@ def read(path: Paths) -> list[LayerData]:
     from napari_dtn.volume.opening import open_all
 
     if not isinstance(path, str):
-        return [_layer([_stacked(path)], None)] if len(path) > 1 else read(path[0])
+        return [_layer([_stacked(path)])] if len(path) > 1 else read(path[0])
     provenance = _provenance(path)
     if "model" in provenance:
         return _prediction(path, provenance)
-    return [_layer(times, times[0].path) for times in open_all(path)]
+    return [_layer(times) for times in open_all(path)]
 
 
 def _prediction(path: str, provenance: dict[str, Any]) -> list[LayerData]:
@@ -60,22 +59,14 @@ def _prediction(path: str, provenance: dict[str, Any]) -> list[LayerData]:
     ]
 
 
-def _layer(times: Sequence[Volume], path: str | None) -> LayerData:
+def _layer(times: Sequence[Volume]) -> LayerData:
     """Show a volume; several are the time points of one layer, before Z."""
     from napari_dtn._napari.layers import image_data, labels_data, over_time
+    from napari_dtn.volume.opening import holds_ids
 
     first = times[0]
-    layer = labels_data(first) if _holds_ids(first, path) else image_data(first, _contrast_limits(first))
+    layer = labels_data(first) if holds_ids(first) else image_data(first, _contrast_limits(first))
     return layer if len(times) == 1 else over_time(layer, times)
-
-
-def _holds_ids(volume: Volume, path: str | None) -> bool:
-    from napari_dtn.volume.ome_zarr import is_label_image
-
-    dtype = volume.data.dtype
-    if dtype.kind == "b" or (dtype.kind in "ui" and dtype.itemsize >= _SMALLEST_ID):
-        return True
-    return dtype.kind in "ui" and path is not None and is_label_image(path)
 
 
 def _contrast_limits(volume: Volume) -> tuple[float, float] | None:

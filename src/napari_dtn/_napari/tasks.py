@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_dtn._napari.layers import Snapshot
     from napari_dtn.nn.checkpoint import Model, ModelCard
     from napari_dtn.predict import Predictor, TileDone
+    from napari_dtn.volume.defects import SliceCheck
     from napari_dtn.volume.intensity import Intensity
     from napari_dtn.volume.opening import Volume
     from napari_dtn.warp import Warp
@@ -217,6 +218,15 @@ def warp(desk: Desk, request: Request, at: tuple[int, int, int], shown: Hashable
     tile = request.maker, z, place.row, place.column
     if tile != shown:
         yield WarpFound(tile, z, predictor.warps(z, y, x), predictor.model.card.name)
+
+
+def check(image: Snapshot, most: int) -> Iterator[SliceCheck]:
+    """Look for bad slices; ids and masks have none."""
+    from napari_dtn.volume.defects import check_slices
+    from napari_dtn.volume.opening import holds_ids
+
+    if not holds_ids(image.volume):
+        yield from check_slices(image.volume, most)
 
 
 @dataclass(frozen=True)

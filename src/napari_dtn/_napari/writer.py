@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_dtn.volume.description import Version
 
 _PIXELS = "pixel"
 
 
-def write_image(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
+def write_image(path: str, data: Any, meta: dict[str, Any], version: Version = "0.5") -> list[str]:
     """Write an image layer.
 
     Raises
@@ -17,16 +20,26 @@ def write_image(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """
     from napari_dtn.volume import writing
 
-    writing.write_image(path, _finest(data), **_place(meta), attributes={})
+    writing.write_image(path, _finest(data), **_place(meta), attributes={}, version=version)
     return [path]
 
 
-def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
+def write_labels(path: str, data: Any, meta: dict[str, Any], version: Version = "0.5") -> list[str]:
     """Write a labels layer; errors as :func:`write_image`."""
     from napari_dtn.volume import writing
 
-    writing.write_labels(path, _finest(data), **_place(meta), attributes={})
+    writing.write_labels(path, _finest(data), **_place(meta), attributes={}, version=version)
     return [path]
+
+
+def write_old_image(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
+    """Write an image layer for programs that do not read OME-Zarr 0.5 yet."""
+    return write_image(path, data, meta, "0.4")
+
+
+def write_old_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
+    """Write a labels layer for programs that do not read OME-Zarr 0.5 yet."""
+    return write_labels(path, data, meta, "0.4")
 
 
 def _finest(data: Any) -> Any:

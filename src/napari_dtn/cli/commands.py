@@ -18,7 +18,7 @@ from napari_dtn.cli.options import (
 )
 from napari_dtn.cli.terminal import TrainingWatch, interruptible, plain, progress, say, write_json
 from napari_dtn.settings import NetworkSettings, PredictSettings, Roi, TrainSettings, parse_range
-from napari_dtn.words import duration, progress_words
+from napari_dtn.words import bad_slice_words, checked_words, duration, progress_words
 
 if TYPE_CHECKING:
     from napari_dtn.train import TrainingData
@@ -72,6 +72,7 @@ def info(
     path: str,
     *,
     reading: Reading = Reading(),
+    bad_slices: bool = True,
     json_: Annotated[JsonOption, Parameter(name="--json")] = None,
 ) -> None:
     """Describe a model or a volume.
@@ -80,13 +81,15 @@ def info(
     ----------
     path
         A bundled model's name, a model file, or anything that opens as a volume.
+    bad_slices
+        Look for black, saturated, blank, duplicated and shifted slices, in at most 500 slices.
     """
     from napari_dtn.nn.checkpoint import bundled_models
 
     is_model = path in bundled_models() or Path(path).suffix == ".safetensors"
-    description = _describe_model(path) if is_model else _describe_volume(path, reading)
+    description = _describe_model(path) if is_model else _describe_volume(path, reading, bad_slices)
     if json_ is None:
-        for key, value in description.items():
+        for key, value in _in_words(description).items():
             print(f"{key:>14}  {plain(value)}")
     write_json(description, json_)
 
@@ -270,9 +273,9 @@ def _describe_model(path: str) -> dict[str, Any]:
     }
 
 
-def _describe_volume(path: str, reading: Reading) -> dict[str, Any]:
+def _describe_volume(path: str, reading: Reading, bad_slices: bool) -> dict[str, Any]:
     from napari_dtn.volume.intensity import estimate_intensity
-    from napari_dtn.volume.opening import open_volume
+    from napari_dtn.volume.opening import holds_ids, open_volume
     from napari_dtn.volume.writing import read_attributes
 
     volume = open_volume(path, reading.voxel_size, reading.channel, reading.time)
@@ -287,4 +290,28 @@ def _describe_volume(path: str, reading: Reading) -> dict[str, Any]:
         "bytes": volume.data.nbytes,
         "intensity": asdict(estimate_intensity(volume)),
         "napari_dtn": read_attributes(path),
+        **(_describe_slices(volume) if bad_slices and not holds_ids(volume) else {}),
+    }
+
+
+def _in_words(description: dict[str, Any]) -> dict[str, Any]:
+    """Return a description with its bad slices as a person would name them."""
+    from napari_dtn.volume.defects import BadSlice
+
+    if "bad_slices" not in description:
+        return description
+    bad = [bad_slice_words(BadSlice(**one)) for one in description["bad_slices"]]
+    return {**description, "bad_slices": "; ".join(bad) or "none"}
+
+
+def _describe_slices(volume: Volume) -> dict[str, Any]:
+    from napari_dtn.volume.defects import check_slices
+
+    with progress("slices") as report:
+        for check in check_slices(volume):
+            report("looking for bad slices", check.done, check.total)
+    assert check.report is not None
+    return {
+        "bad_slices": [asdict(bad) for bad in check.report.bad],
+        "slices_checked": checked_words(check.report),
     }

@@ -11,6 +11,7 @@ import numpy as np
 from napari_dtn.volume.formats import locate, name_of, open_found, stacks
 from napari_dtn.volume.geometry import check_voxel_size, count_of, name_axes, to_zyx
 from napari_dtn.volume.lazy import to_dask
+from napari_dtn.volume.ome_zarr import is_label_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from napari_dtn.settings import VoxelSize
     from napari_dtn.volume.lazy import Found
+
+_SMALLEST_ID = 4  # bytes: smaller integers are usually intensities
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +145,14 @@ def _volume(path: str | Path, found: Found, name: str, channel: int | None, time
     except ValueError as error:
         raise ValueError(f"{path} {error}.") from error
     return Volume(levels, found.voxel_size, name, str(path), found.translation)
+
+
+def holds_ids(volume: Volume) -> bool:
+    """Tell whether a volume holds ids or a mask rather than grey values: by its type, or as its file says."""
+    dtype = volume.data.dtype
+    if dtype.kind == "b" or (dtype.kind in "ui" and dtype.itemsize >= _SMALLEST_ID):
+        return True
+    return dtype.kind in "ui" and volume.path is not None and is_label_image(volume.path)
 
 
 def volumes_in(path: str | Path) -> list[str]:

@@ -201,3 +201,19 @@ def test_a_plan_counts_what_will_be_done(model: Model, volume: Volume, tmp_path:
     assert (planned.slices, planned.tiles) == (events[-1].slices, events[-1].total)
     assert planned.output_bytes == 2 * 96 * 40
     assert 0 < planned.seconds < 100 * events[-1].elapsed
+
+
+def test_a_network_that_looks_at_neighbouring_slices_gets_them(tiny_phantom: Phantom, tmp_path: Path) -> None:
+    """The oracle is the bare network on hand-made stacks; past the ends the last slice is repeated."""
+    import torch
+
+    settings = NetworkSettings(base_channels=2, levels=2, transformer_levels=(), context=1)
+    path = tmp_path / "context.safetensors"
+    save_model(path, build_network(settings).state_dict(), ModelCard("context", settings, patch_size=32))
+    model, volume = load_model(path, "cpu"), volume_from_array(tiny_phantom.image[:, :32, :32])
+    predictor = Predictor.of(model, volume, EXACT)
+    stack = (tiny_phantom.image[:, :32, :32] - predictor.intensity.mean) / predictor.intensity.std
+    for z, slices in ((0, [0, 0, 1]), (1, [0, 1, 2]), (3, [2, 3, 3])):
+        with torch.no_grad():
+            logits = model.network(torch.from_numpy(stack[slices][None].astype(np.float32)))
+        np.testing.assert_allclose(predictor.predict(z)[0], torch.sigmoid(logits)[0, 0].numpy(), atol=1e-5)

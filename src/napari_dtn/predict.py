@@ -19,6 +19,7 @@ from napari_dtn.nn.checkpoint import Model
 from napari_dtn.nn.tps import fiducials_of, lattice
 from napari_dtn.settings import PredictSettings, Roi, VoxelSize
 from napari_dtn.volume.intensity import Intensity, estimate_intensity, normalise
+from napari_dtn.volume.lazy import with_neighbours
 from napari_dtn.volume.opening import Volume
 from napari_dtn.volume.tiles import Tile, TileGrid
 from napari_dtn.volume.writing import create_image
@@ -149,6 +150,9 @@ class Predictor:
         """Maps in a prediction."""
         return self.model.card.network.n_classes
 
+    def _read(self, z: int, tiles: list[Tile]) -> _PaddedSlice:
+        return _PaddedSlice.read(self.volume, z, tiles, self.intensity, self.model.card.network.context)
+
     def slice_steps(self, z: int, y: slice, x: slice, out: Float) -> Iterator[int]:
         """Predict a region of slice z into ``out``, ``(classes, height, width)``, zeros at first.
 
@@ -158,13 +162,11 @@ class Predictor:
             After every batch, the number of its tiles.
         """
         tiles = self.grid.over(y, x)
-        image = _PaddedSlice.read(self.volume, z, tiles, self.intensity)
+        image = self._read(z, tiles)
         size = self.settings.batch_size
         for start in range(0, len(tiles), size):
             batch = tiles[start : start + size]
-            probabilities = self.runner(
-                torch.from_numpy(np.stack([image.tile(tile)[None] for tile in batch]))
-            )
+            probabilities = self.runner(torch.from_numpy(np.stack([image.tile(tile) for tile in batch])))
             for tile, probability in zip(batch, probabilities.numpy(), strict=True):
                 _blend(out, probability * self.grid.window(tile), tile, (y, x))
             yield len(batch)
@@ -188,9 +190,9 @@ class Predictor:
     def warps(self, z: int, y: int, x: int) -> tuple[Warp, ...]:
         """Return the warps of the tile that weighs most at a pixel: one a level, none for a U-Net."""
         tile = self.grid.at(y, x)
-        image = _PaddedSlice.read(self.volume, z, [tile], self.intensity).tile(tile)
+        image = self._read(z, [tile]).tile(tile)
         with torch.inference_mode():
-            grids = self.model.network.warp(torch.from_numpy(image[None, None]).to(self.model.device))
+            grids = self.model.network.warp(torch.from_numpy(image[None]).to(self.model.device))
         return tuple(_warp(grid, level, tile, self.model) for level, grid in grids.items())
 
 
@@ -208,27 +210,28 @@ def _warp(grid: torch.Tensor, level: int, tile: Tile, model: Model) -> Warp:
 
 @dataclass(frozen=True)
 class _PaddedSlice:
-    """The normalised part of a slice that some tiles cover, mirrored where they reach past its border."""
+    """What some tiles cover of a slice, and of the neighbours that the network looks at too.
+
+    Normalised, ``(maps, height, width)``, mirrored where tiles reach past the slice's border.
+    """
 
     image: Float
     y: int
     x: int
 
     @staticmethod
-    def read(volume: Volume, z: int, tiles: list[Tile], intensity: Intensity) -> _PaddedSlice:
+    def read(volume: Volume, z: int, tiles: list[Tile], intensity: Intensity, context: int) -> _PaddedSlice:
         y0, x0 = min(tile.y for tile in tiles), min(tile.x for tile in tiles)
         y1 = max(tile.y + tile.size for tile in tiles)
         x1 = max(tile.x + tile.size for tile in tiles)
-        found = normalise(
-            np.asarray(volume.data[z, y0 : min(y1, volume.shape[1]), x0 : min(x1, volume.shape[2])]),
-            intensity,
-        )
-        missing = [(0, y1 - y0 - found.shape[0]), (0, x1 - x0 - found.shape[1])]
+        inside = slice(y0, min(y1, volume.shape[1])), slice(x0, min(x1, volume.shape[2]))
+        found = normalise(with_neighbours(volume.data, z, *inside, context), intensity)
+        missing = [(0, 0), (0, y1 - y0 - found.shape[1]), (0, x1 - x0 - found.shape[2])]
         return _PaddedSlice(np.pad(found, missing, mode="reflect"), y0, x0)
 
     def tile(self, tile: Tile) -> Float:
         y, x = tile.y - self.y, tile.x - self.x
-        return self.image[y : y + tile.size, x : x + tile.size]
+        return self.image[:, y : y + tile.size, x : x + tile.size]
 
 
 def _blend(out: Float, weighted: Float, tile: Tile, region: tuple[slice, slice]) -> None:

@@ -61,6 +61,9 @@ class NetworkSettings:
         Levels of the U-Net, counted as in the paper from 1; level n has stride 2 ** (n - 1).
     in_channels
         Channels of the input image.
+    context
+        Neighbouring slices above, and as many below, that enter as further channels; past the ends of a
+        volume its last slice is repeated.
     n_classes
         1 for a boundary probability (sigmoid), otherwise the number of classes (softmax).
     transformer_levels
@@ -75,6 +78,7 @@ class NetworkSettings:
     base_channels: Annotated[int, {"min": 1, "max": 256}] = 16
     levels: Annotated[int, {"min": 2, "max": 8}] = 5
     in_channels: Annotated[int, {"min": 1}] = 1
+    context: Annotated[int, {"min": 0, "max": 16}] = 0
     n_classes: Annotated[int, {"min": 1}] = 1
     transformer_levels: tuple[int, ...] = (4,)
     fiducials: Annotated[int, {"min": 2, "max": 32}] = 4
@@ -87,6 +91,11 @@ class NetworkSettings:
                 raise ValueError(
                     f"transformer_levels has {level}; a pair needs a level between 1 and {self.levels - 1}."
                 )
+
+    @property
+    def input_maps(self) -> int:
+        """Maps that enter the network: every channel of the slice and of its neighbours."""
+        return self.in_channels * (2 * self.context + 1)
 
     @property
     def arch(self) -> str:

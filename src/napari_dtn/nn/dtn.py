@@ -26,7 +26,7 @@ class DenseTransformerNetwork(nn.Module):
         super().__init__()
         self.settings = settings
         channels = [settings.base_channels * 2**level for level in range(settings.levels)]
-        before = [settings.in_channels, *channels]
+        before = [settings.input_maps, *channels]
         self.down = nn.ModuleList(DoubleConv(a, b) for a, b in zip(before, channels, strict=False))
         self.up = nn.ModuleList(UpBlock(b, a) for a, b in pairwise(channels))
         self.head = nn.Conv2d(channels[0], settings.n_classes, 1)
@@ -44,7 +44,7 @@ class DenseTransformerNetwork(nn.Module):
         return tuple(sorted(set(self.settings.transformer_levels)))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Normalised image ``(N, in_channels, H, W)`` -> logits ``(N, n_classes, H, W)``; any H and W."""
+        """Normalised image ``(N, input_maps, H, W)`` -> logits ``(N, n_classes, H, W)``; any H and W."""
         return self.forward_with_warp(image)[0]
 
     def forward_with_warp(self, image: Tensor) -> tuple[Tensor, dict[int, Tensor]]:

@@ -119,6 +119,10 @@ class AugmentSettings:
         Largest standard deviation of added Gaussian noise, in the same unit.
     elastic
         Largest displacement of a smooth elastic deformation, in pixels; 0 for none.
+    zoom
+        Largest factor by which a patch is magnified, or reduced; 1 for none.
+    stretch
+        Largest ratio by which a patch is longer along one direction than across; 1 for none.
     defects
         Probability of a section defect: a faded, blurred or partly lost region.
     """
@@ -128,6 +132,8 @@ class AugmentSettings:
     brightness: Annotated[float, {"min": 0.0}] = 0.3
     noise: Annotated[float, {"min": 0.0}] = 0.15
     elastic: Annotated[float, {"min": 0.0}] = 0.0
+    zoom: Annotated[float, {"min": 1.0, "max": 8.0}] = 1.0
+    stretch: Annotated[float, {"min": 1.0, "max": 8.0}] = 1.0
     defects: Annotated[float, {"min": 0.0, "max": 1.0}] = 0.03
 
     def __post_init__(self) -> None:

@@ -196,6 +196,7 @@ class _Run:
             self.settings.patch_size,
             self.settings.augment,
             self.settings.seed,
+            self.shape.context,
         )
 
     def _on_device(self, *arrays: NDArray[Any]) -> list[torch.Tensor]:

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_dtn.augment import NOT_ANNOTATED
 from napari_dtn.metrics import BoundaryHistogram, mean_iou
 from napari_dtn.nn.backends import make_runner
 from napari_dtn.nn.dtn import DenseTransformerNetwork
 from napari_dtn.nn.tps import fiducials_of, fold_over, lattice
-from napari_dtn.patches import BOUNDARY, NOT_ANNOTATED
+from napari_dtn.patches import BOUNDARY
 from napari_dtn.settings import TrainSettings
 from napari_dtn.train.data import TrainingData
 
@@ -67,7 +68,7 @@ def validate(
     runner = make_runner(network, device, "eager", settings.precision)
     boundary, classes = BoundaryHistogram(np.float32), _ClassCounts()
     warps = _WarpMonitor(network)
-    for image, annotation in _tiles(data, settings.patch_size):
+    for image, annotation in _tiles(data, settings.patch_size, network.settings.context):
         probability = runner(torch.from_numpy(image)).numpy()
         if probability.shape[1] == 1:
             known = annotation != NOT_ANNOTATED
@@ -85,7 +86,9 @@ def scored_slices(slices: range) -> list[int]:
     return [slices[round(i * (len(slices) - 1) / max(count - 1, 1))] for i in range(count)]
 
 
-def _tiles(data: TrainingData, size: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+def _tiles(
+    data: TrainingData, size: int, context: int
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
     """Batches of the disjoint whole tiles of the scored slices; of smaller slices, of all there is."""
     _, height, width = data.volume.image.shape
     side = (min(size, height), min(size, width))
@@ -97,11 +100,11 @@ def _tiles(data: TrainingData, size: int) -> Iterator[tuple[NDArray[np.float32],
     ]
     for start in range(0, len(corners), _VALIDATION_BATCH):
         windows = [
-            data.volume.window(z, slice(y, y + side[0]), slice(x, x + side[1]))
+            data.volume.window(z, slice(y, y + side[0]), slice(x, x + side[1]), context)
             for z, y, x in corners[start : start + _VALIDATION_BATCH]
         ]
         yield (
-            np.stack([image[None] for image, _ in windows]),
+            np.stack([image for image, _ in windows]),
             np.stack([annotation for _, annotation in windows]),
         )
 

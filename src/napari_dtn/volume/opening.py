@@ -186,11 +186,11 @@ def _locate(path: str | Path) -> tuple[Path, str]:
     """Split a path into the file or folder that exists, and what is meant inside of it."""
     file, _, inner = str(path).partition("::")
     place = Path(file).expanduser()
-    for parent in (place, *place.parents):
-        if parent == place and place.exists():
-            return place, inner
-        if is_zarr(parent) or (parent.is_file() and parent.suffix.lower() in hdf5.SUFFIXES):
-            return parent, f"{place.relative_to(parent).as_posix()}/{inner.strip('/')}"
+    if place.exists():
+        return place, inner
+    parent = next((parent for parent in place.parents if parent.exists()), Path())
+    if is_zarr(parent) or (parent.is_file() and parent.suffix.lower() in hdf5.SUFFIXES):
+        return parent, f"{place.relative_to(parent).as_posix()}/{inner.strip('/')}"
     raise FileNotFoundError(f"{place} does not exist; check the path.")
 
 

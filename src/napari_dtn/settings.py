@@ -14,6 +14,8 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 Backend = Literal["auto", "eager", "compile"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Sampler = Literal["native", "dense"]
+Localisation = Literal["pooled", "spatial", "identity", "random"]
+Skip = Literal["warped", "direct"]
 VoxelSize = tuple[float, float, float]
 
 
@@ -73,6 +75,13 @@ class NetworkSettings:
     sampler
         How maps are sampled and restored: ``native`` (bilinear gather and scatter kernels) or
         ``dense`` (one matrix product, deterministic, exportable).
+    localisation
+        What moves the fiducial points: ``pooled`` (the paper's: convolution, pooling, fully connected
+        layers), ``spatial`` (an offset at each point, from convolutions over its surroundings),
+        ``identity`` (nothing) or ``random`` (chance); the last two tell what a learned warp is worth.
+    skip
+        What the skip connection of a level with a pair carries: the ``warped`` map, restored after the
+        merge, or ``direct`` the map before the warp, which meets the restored one in the merge.
     """
 
     base_channels: Annotated[int, {"min": 1, "max": 256}] = 16
@@ -83,6 +92,8 @@ class NetworkSettings:
     transformer_levels: tuple[int, ...] = (4,)
     fiducials: Annotated[int, {"min": 2, "max": 32}] = 4
     sampler: Sampler = "native"
+    localisation: Localisation = "pooled"
+    skip: Skip = "warped"
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -141,6 +152,31 @@ class AugmentSettings:
 
 
 @dataclass(frozen=True)
+class WarpPenalties:
+    """What a warp is asked for besides a small loss: the weight of each term, 0 for none.
+
+    Parameters
+    ----------
+    displacement
+        Mean squared distance by which the grid moves, in half widths of a tile.
+    bending
+        Mean squared second difference of the grid, in cells of the map.
+    folding
+        How far the area of a cell falls below a tenth of its area at rest, on average.
+    boundary
+        Share of the samples that do not fall on a boundary: what makes it look closer at membranes.
+    """
+
+    displacement: Annotated[float, {"min": 0.0}] = 0.0
+    bending: Annotated[float, {"min": 0.0}] = 0.0
+    folding: Annotated[float, {"min": 0.0}] = 0.0
+    boundary: Annotated[float, {"min": 0.0}] = 0.0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
 class TrainSettings:
     """How a model is trained.
 
@@ -176,6 +212,10 @@ class TrainSettings:
         Steps between two validations.
     checkpoint_seconds
         Seconds between two resumable checkpoints.
+    augment
+        Random changes of the patches.
+    penalties
+        What is asked of the warp besides a small loss.
     """
 
     iterations: Annotated[int, {"min": 1, "max": 10_000_000}] = 10_000
@@ -193,6 +233,7 @@ class TrainSettings:
     validate_every: Annotated[int, {"min": 1}] = 500
     checkpoint_seconds: Annotated[float, {"min": 0.0}] = 45.0
     augment: AugmentSettings = field(default_factory=AugmentSettings)
+    penalties: WarpPenalties = field(default_factory=WarpPenalties)
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -137,9 +137,17 @@ def fiducials_of(grid: Tensor, side: int) -> Tensor:
     The grid is linear in them, so least squares gives them back, on any map of at least
     ``side x side`` pixels.
     """
-    matrix = spline_matrix(pixel_centres(grid.shape[1], grid.shape[2]), side).to(grid.device)
-    inverse: Tensor = torch.linalg.pinv(matrix)
-    return inverse.to(grid.dtype) @ grid.flatten(1, 2)
+    inverse = _grid_inverse(grid.shape[1], grid.shape[2], side).to(grid.dtype).to(grid.device)
+    return inverse @ grid.flatten(1, 2)
+
+
+@lru_cache(maxsize=8)
+def _grid_inverse(height: int, width: int, side: int) -> Tensor:
+    """Least squares by the normal equations, ``(K, P)``; the matrix is well conditioned."""
+    with torch.inference_mode(False), torch.no_grad():
+        matrix = spline_matrix(pixel_centres(height, width), side)
+        inverse: Tensor = torch.linalg.solve(matrix.T @ matrix, matrix.T)
+        return inverse
 
 
 def fold_over(grid: Tensor) -> Tensor:

@@ -9,19 +9,29 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from napari_dtn import __version__
+from napari_dtn.cli.classes import scores_of_volume, scores_on_images
 from napari_dtn.cli.options import (
     Box,
     JsonOption,
     Reading,
     Switch,
     TrainingInput,
+    dataset_defaults,
 )
 from napari_dtn.cli.terminal import TrainingWatch, interruptible, plain, progress, say, write_json
-from napari_dtn.settings import NetworkSettings, PredictSettings, Roi, TrainSettings, parse_range
+from napari_dtn.settings import (
+    Device,
+    NetworkSettings,
+    Precision,
+    PredictSettings,
+    Roi,
+    TrainSettings,
+    parse_range,
+)
 from napari_dtn.words import duration, progress_words
 
 if TYPE_CHECKING:
-    from napari_dtn.train import TrainingData
+    from napari_dtn.train import TrainingData, TrainingSource
     from napari_dtn.volume.opening import Volume
 
 app = App(
@@ -29,6 +39,7 @@ app = App(
     name="napari-dtn",
     help="Dense Transformer Networks for boundaries in electron microscopy volumes.",
     version=__version__,
+    config=dataset_defaults,
 )
 
 
@@ -81,10 +92,7 @@ def info(
     path
         A bundled model's name, a model file, or anything that opens as a volume.
     """
-    from napari_dtn.nn.checkpoint import bundled_models
-
-    is_model = path in bundled_models() or Path(path).suffix == ".safetensors"
-    description = _describe_model(path) if is_model else _describe_volume(path, reading)
+    description = _describe_model(path) if _is_model(path) else _describe_volume(path, reading)
     if json_ is None:
         for key, value in description.items():
             print(f"{key:>14}  {plain(value)}")
@@ -93,7 +101,7 @@ def info(
 
 @app.command
 def train(
-    data: TrainingInput,
+    data: TrainingInput = TrainingInput(),
     *,
     output: Annotated[Path, Parameter(alias="-o")],
     arch: Literal["dtn", "unet"] = "dtn",
@@ -104,7 +112,7 @@ def train(
     overwrite: Annotated[bool, Switch] = False,
     json_: Annotated[JsonOption, Parameter(name="--json")] = None,
 ) -> None:
-    """Train a model on annotated slices.
+    """Train a model on annotated slices, or on PASCAL VOC.
 
     Parameters
     ----------
@@ -202,8 +210,10 @@ def evaluate(
     prediction: str,
     truth: str,
     *,
-    kind: Literal["boundary", "labels"],
+    kind: Literal["boundary", "labels", "classes"],
     box: Box = Box(),
+    device: Device = "auto",
+    precision: Precision = "auto",
     json_: Annotated[JsonOption, Parameter(name="--json")] = None,
     plot: Path | None = None,
 ) -> None:
@@ -212,18 +222,31 @@ def evaluate(
     Parameters
     ----------
     prediction
-        Boundary probabilities or labels; a predicted box is laid over the truth by its stored translation.
+        Boundary probabilities, labels or class probabilities; a predicted box is laid over the truth by its
+        stored translation. For classes also a model, which then predicts the val images of PASCAL VOC.
     truth
-        Neurite ids; for a boundary also a bool mask.
+        Neurite ids; for a boundary also a bool mask; for classes a volume of class indices (255 is
+        ignored), or the folder of PASCAL VOC.
     kind
-        boundary (probabilities) or labels (ids).
+        boundary (probabilities), labels (ids) or classes (a probability for each).
+    device
+        Where a model runs.
+    precision
+        What a model computes in; auto takes bfloat16 where the device does.
     plot
-        Draw the ROC and the precision-recall curve into this picture.
+        Draw the ROC and the precision-recall curve of a boundary into this picture.
     """
     from napari_dtn.evaluate import evaluate
     from napari_dtn.volume.opening import open_volume
 
-    result = evaluate(open_volume(prediction), open_volume(truth), kind, box.roi, plot)
+    if kind != "classes":
+        result = evaluate(open_volume(prediction), open_volume(truth), kind, box.roi, plot)
+    elif plot is not None:
+        raise ValueError("plot draws the curves of a boundary; classes have none.")
+    elif _is_model(prediction):
+        result = scores_on_images(prediction, truth, box, device, precision)
+    else:
+        result = scores_of_volume(prediction, truth, box)
     if json_ is None:
         for key, value in result.items():
             print(f"{key:>18}  {plain(value)}")
@@ -233,24 +256,49 @@ def evaluate(
 # ---- what commands need
 
 
-def _training_data(chosen: TrainingInput) -> TrainingData:
+def _training_data(chosen: TrainingInput) -> TrainingSource:
+    volume_options = chosen.of_volume
+    given = [name for name, value in volume_options.items() if value is not None]
+    if chosen.dataset:
+        from napari_dtn.train.voc import VocData
+
+        given += ["--voxel-size"] if chosen.voxel_size else []
+        if given:
+            raise ValueError(f"{given[0]} belongs to a volume; leave it out, or leave out --dataset.")
+        return VocData.of(chosen.dataset[1])
+    missing = [name for name in volume_options if name not in given]
+    if missing:
+        raise ValueError(
+            f"{', '.join(missing)} missing: train takes {', '.join(volume_options)}, or --dataset voc FOLDER."
+        )
+    return _volume_data(chosen)
+
+
+def _volume_data(chosen: TrainingInput) -> TrainingData:
     from napari_dtn.patches import TrainingVolume
     from napari_dtn.train import TrainingData
     from napari_dtn.volume.intensity import estimate_intensity
     from napari_dtn.volume.lazy import in_memory
     from napari_dtn.volume.opening import open_volume
 
-    image, labels = open_volume(chosen.images, chosen.voxel_size), open_volume(chosen.labels)
+    images, ids, *ranges = (value for value in chosen.of_volume.values() if value is not None)
+    image, labels = open_volume(images, chosen.voxel_size), open_volume(ids)
     volume = TrainingVolume(
         in_memory(image.data), in_memory(labels.data), chosen.labels_kind, estimate_intensity(image)
     )
-    train_z, val_z = (_slices(text, image) for text in (chosen.train_z, chosen.val_z))
+    train_z, val_z = (_slices(text, image) for text in ranges)
     return TrainingData(volume, train_z, val_z, image.name, image.voxel_size)
 
 
 def _slices(text: str, volume: Volume) -> range:
     chosen = Roi(z=parse_range(text)).within(volume.shape)[0]
     return range(chosen.start, chosen.stop)
+
+
+def _is_model(path: str) -> bool:
+    from napari_dtn.nn.bundled import bundled_models
+
+    return path in bundled_models() or Path(path).suffix == ".safetensors"
 
 
 def _describe_model(path: str) -> dict[str, Any]:

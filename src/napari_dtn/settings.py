@@ -14,6 +14,7 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 Backend = Literal["auto", "eager", "compile"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Sampler = Literal["native", "dense"]
+Decoder = Literal["mean", "quadrilaterals"]
 VoxelSize = tuple[float, float, float]
 
 
@@ -70,6 +71,9 @@ class NetworkSettings:
     sampler
         How maps are sampled and restored: ``native`` (bilinear gather and scatter kernels) or
         ``dense`` (one matrix product, deterministic, exportable).
+    decoder
+        How the pixel correspondence is restored: ``mean`` (the paper's weighted mean of the samples around a
+        pixel, Eqs. 6-7) or ``quadrilaterals`` (read at the inverse of the warp, found cell by cell).
     """
 
     base_channels: Annotated[int, {"min": 1, "max": 256}] = 16
@@ -79,6 +83,7 @@ class NetworkSettings:
     transformer_levels: tuple[int, ...] = (4,)
     fiducials: Annotated[int, {"min": 2, "max": 32}] = 4
     sampler: Sampler = "native"
+    decoder: Decoder = "mean"
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_dtn.nn.quadrilaterals import invert
 from napari_dtn.nn.sampling import restore, sample
 from napari_dtn.nn.tps import lattice, spline_grid
-from napari_dtn.settings import Sampler
+from napari_dtn.settings import Decoder, Sampler
 
 _POOLED = 4
 _HIDDEN = 64
@@ -95,12 +96,15 @@ class TransformerEncoder(nn.Module):
 
 
 class TransformerDecoder(nn.Module):
-    """Restore the pixel correspondence with the grid of the encoder (Eqs. 6-10)."""
+    """Restore the pixel correspondence with the grid of the encoder (Eqs. 6-10, or the inverse warp)."""
 
-    def __init__(self, sampler: Sampler) -> None:
+    def __init__(self, sampler: Sampler, decoder: Decoder = "mean") -> None:
         super().__init__()
         self.sampler = sampler
+        self.decoder = decoder
 
     def forward(self, features: Tensor, grid: Tensor) -> Tensor:
         """``(N, C, H, W)`` and the encoder's grid -> ``(N, C, H, W)``."""
+        if self.decoder == "quadrilaterals":
+            return invert(features, grid).to(features.dtype)
         return restore(features, grid, self.sampler).to(features.dtype)

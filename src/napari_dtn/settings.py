@@ -16,6 +16,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 Sampler = Literal["native", "dense"]
 Localisation = Literal["pooled", "spatial", "identity", "random"]
 Skip = Literal["warped", "direct"]
+Decoder = Literal["mean", "quadrilaterals"]
 VoxelSize = tuple[float, float, float]
 
 
@@ -82,6 +83,9 @@ class NetworkSettings:
     skip
         What the skip connection of a level with a pair carries: the ``warped`` map, restored after the
         merge, or ``direct`` the map before the warp, which meets the restored one in the merge.
+    decoder
+        How the pixel correspondence is restored: ``mean`` (the paper's weighted mean of the samples around a
+        pixel, Eqs. 6-7) or ``quadrilaterals`` (read at the inverse of the warp, found cell by cell).
     """
 
     base_channels: Annotated[int, {"min": 1, "max": 256}] = 16
@@ -94,6 +98,7 @@ class NetworkSettings:
     sampler: Sampler = "native"
     localisation: Localisation = "pooled"
     skip: Skip = "warped"
+    decoder: Decoder = "mean"
 
     def __post_init__(self) -> None:
         check_fields(self)

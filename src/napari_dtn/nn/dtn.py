@@ -42,7 +42,9 @@ class DenseTransformerNetwork(nn.Module):
                 for n in self.pairs
             }
         )
-        self.decoders = nn.ModuleDict({str(n): TransformerDecoder(settings.sampler) for n in self.pairs})
+        self.decoders = nn.ModuleDict(
+            {str(n): TransformerDecoder(settings.sampler, settings.decoder) for n in self.pairs}
+        )
 
     @property
     def pairs(self) -> tuple[int, ...]:

@@ -50,7 +50,7 @@ def sample(values: Tensor, grid: Tensor, sampler: Sampler = "native") -> Tensor:
         ``(N, C, H', W')``, float32 (float64 for float64 input).
     """
     with torch.autocast(values.device.type, enabled=False):
-        values, grid = _full_precision(values), _full_precision(grid)
+        values, grid = full_precision(values), full_precision(grid)
         if sampler == "native":
             return F.grid_sample(values, grid, mode="bilinear", padding_mode="zeros", align_corners=_ALIGN)
         size = (int(values.shape[2]), int(values.shape[3]))
@@ -82,7 +82,7 @@ def splat(
     """
     size = size or (int(values.shape[2]), int(values.shape[3]))
     with torch.autocast(values.device.type, enabled=False):
-        values, grid = _full_precision(values), _full_precision(grid)
+        values, grid = full_precision(values), full_precision(grid)
         if sampler == "native":
             scattered: Tensor = _Splat.apply(values.contiguous(), grid, size)  # type: ignore[no-untyped-call]
             return scattered
@@ -91,7 +91,8 @@ def splat(
         return out.view(*out.shape[:2], *size)
 
 
-def _full_precision(tensor: Tensor) -> Tensor:
+def full_precision(tensor: Tensor) -> Tensor:
+    """Return float64 as it is, anything else as float32."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
@@ -171,15 +172,30 @@ def restore(values: Tensor, grid: Tensor, sampler: Sampler = "native", hole: flo
     """
     both = splat(torch.cat([values, torch.ones_like(values[:, :1])], dim=1), grid, sampler=sampler)
     with torch.autocast(values.device.type, enabled=False):
-        return _pull_push(both[:, :-1], both[:, -1:], hole)
+        return fill_holes(both[:, :-1], both[:, -1:], hole)
 
 
-def _pull_push(numerator: Tensor, weight: Tensor, hole: float) -> Tensor:
-    """Fill holes from ever coarser averages of their surroundings."""
+def fill_holes(numerator: Tensor, weight: Tensor, hole: float = HOLE) -> Tensor:
+    """Divide by the weights, and fill holes from ever coarser averages of their surroundings (pull-push).
+
+    Parameters
+    ----------
+    numerator
+        ``(N, C, H, W)``, weighted sums.
+    weight
+        ``(N, 1, H, W)``, the sums of the weights.
+    hole
+        The weight below which a pixel takes part of its value from its surroundings.
+
+    Returns
+    -------
+    Tensor
+        ``(N, C, H, W)``.
+    """
     if weight.shape[2] == 1 and weight.shape[3] == 1:
         return numerator * _soft_inverse(weight, 1e-3)
     near = numerator * _soft_inverse(weight, hole)
-    coarse = _pull_push(_halve(numerator), _halve(weight), hole)
+    coarse = fill_holes(_halve(numerator), _halve(weight), hole)
     far = F.interpolate(coarse, size=numerator.shape[2:], mode="bilinear", align_corners=False)
     return near + (1 - weight * _soft_inverse(weight, hole)) * far
 

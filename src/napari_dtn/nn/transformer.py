@@ -5,9 +5,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from napari_dtn.nn.localisation import Localiser
+from napari_dtn.nn.quadrilaterals import invert
 from napari_dtn.nn.sampling import restore, sample
 from napari_dtn.nn.tps import spline_grid
-from napari_dtn.settings import Sampler
+from napari_dtn.settings import Decoder, Sampler
 
 
 class TransformerEncoder(nn.Module):
@@ -25,12 +26,15 @@ class TransformerEncoder(nn.Module):
 
 
 class TransformerDecoder(nn.Module):
-    """Restore the pixel correspondence with the grid of the encoder (Eqs. 6-10)."""
+    """Restore the pixel correspondence with the grid of the encoder (Eqs. 6-10, or the inverse warp)."""
 
-    def __init__(self, sampler: Sampler) -> None:
+    def __init__(self, sampler: Sampler, decoder: Decoder = "mean") -> None:
         super().__init__()
         self.sampler = sampler
+        self.decoder = decoder
 
     def forward(self, features: Tensor, grid: Tensor) -> Tensor:
         """``(N, C, H, W)`` and the encoder's grid -> ``(N, C, H, W)``."""
+        if self.decoder == "quadrilaterals":
+            return invert(features, grid).to(features.dtype)
         return restore(features, grid, self.sampler).to(features.dtype)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Backend = Literal["auto", "eager", "compile"]
 Precision = Literal["auto", "float32", "bfloat16"]
-Sampler = Literal["native", "dense"]
+Sampler = Literal["native", "dense", "indexed"]
 Localisation = Literal["pooled", "spatial", "identity", "random"]
 Skip = Literal["warped", "direct"]
 Decoder = Literal["mean", "quadrilaterals"]
@@ -74,8 +74,8 @@ class NetworkSettings:
     fiducials
         Fiducial points along each side of the lattice; 4 gives the paper's 16 points.
     sampler
-        How maps are sampled and restored: ``native`` (bilinear gather and scatter kernels) or
-        ``dense`` (one matrix product, deterministic, exportable).
+        How maps are sampled and restored: ``native`` (the fastest way of the device), ``dense`` (one matrix
+        product, of the plainest operations) or ``indexed`` (rows at indices, for exported graphs).
     localisation
         What moves the fiducial points: ``pooled`` (the paper's: convolution, pooling, fully connected
         layers), ``spatial`` (an offset at each point, from convolutions over its surroundings),

@@ -71,7 +71,7 @@ class Localiser(nn.Module):
 
     def move(self, seen: Tensor) -> Tensor:
         """What was seen, float32 -> what is added inside the tanh, ``(N, 2 K)``, float32."""
-        return seen.new_zeros(len(seen), self.rest.numel())
+        return seen.new_zeros(seen.shape[0], self.rest.numel())
 
 
 class RandomLocaliser(Localiser):
@@ -79,10 +79,10 @@ class RandomLocaliser(Localiser):
 
     def move(self, seen: Tensor) -> Tensor:
         """``(N,)`` -> ``(N, 2 K)``."""
-        images = len(seen) if self.training else 1
+        images = seen.shape[0] if self.training else 1
         generator = None if self.training else torch.Generator().manual_seed(0)
         shift = torch.randn(images, self.rest.numel(), generator=generator).to(seen)
-        return (_RANDOM_SHIFT * shift).expand(len(seen), -1)
+        return (_RANDOM_SHIFT * shift).expand(seen.shape[0], -1)
 
 
 class PooledLocaliser(Localiser):

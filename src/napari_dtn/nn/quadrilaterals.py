@@ -73,7 +73,7 @@ def invert(values: Tensor, grid: Tensor) -> Tensor:
     with torch.autocast(values.device.type, enabled=False):
         cells = _cells(_with_ring(_in_pixels(full_precision(grid))))
         holder = torch.ops.napari_dtn.holders(cells.detach(), *grid.shape[:3])
-        return fill_holes(*_read(full_precision(values), cells, holder))
+        return fill_holes(_read(full_precision(values), cells, holder))
 
 
 def _in_pixels(grid: Tensor) -> Tensor:
@@ -226,14 +226,14 @@ def _column_row_image(cell: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Ten
     return cell - row * columns - 1, row % rows - 1, row // rows
 
 
-def _read(values: Tensor, cells: Tensor, holder: Tensor) -> tuple[Tensor, Tensor]:
+def _read(values: Tensor, cells: Tensor, holder: Tensor) -> Tensor:
     """Read ``values`` bilinearly in the cell of each pixel.
 
     Returns
     -------
-    tuple of Tensor
-        What was read, 0 where no cell holds the pixel, ``(N, C, H, W)``, and 1 where one does, otherwise 0,
-        ``(N, 1, H, W)``.
+    Tensor
+        ``(N, C + 1, H, W)``: what was read, 0 where no cell holds the pixel; in the last channel 1 where one
+        does, otherwise 0.
     """
     batch, channels, height, width = values.shape
     held, cell = holder >= 0, holder.clamp(min=0)
@@ -246,7 +246,7 @@ def _read(values: Tensor, cells: Tensor, holder: Tensor) -> tuple[Tensor, Tensor
         y, x = (row + down).clamp(0, height - 1), (column + right).clamp(0, width - 1)
         out = out + pixels.index_select(0, (image * height + y) * width + x) * weight[:, None]
     coverage = held.view(batch, 1, height, width).to(values.dtype)
-    return out.view(batch, height, width, channels).movedim(-1, 1), coverage
+    return torch.cat([out.view(batch, height, width, channels).movedim(-1, 1), coverage], dim=1)
 
 
 def _implicit_place(cells: Tensor, held: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -120,8 +120,9 @@ def spline_grid(fiducials: Tensor, height: int, width: int) -> Tensor:
     Tensor
         ``(N, height, width, 2)``, ``(x, y)``: for every output pixel the point it samples.
     """
-    batch, count, _ = fiducials.shape
-    side = round(count**0.5)
+    batch = fiducials.shape[0]
+    # A traced graph has a batch of any size; everything else is a constant of it.
+    side, height, width = round(int(fiducials.shape[1]) ** 0.5), int(height), int(width)
     with torch.autocast(fiducials.device.type, enabled=False):
         if fiducials.dtype == torch.float64:
             matrix = spline_matrix(pixel_centres(height, width), side).to(fiducials.device)

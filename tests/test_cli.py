@@ -134,7 +134,7 @@ def test_a_failure_is_code_1_and_verbose_shows_where(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the device went away")
 
-    monkeypatch.setattr(import_module("napari_dtn.predict"), "make_runner", fail)
+    monkeypatch.setattr(import_module("napari_dtn.predict.predictor"), "make_runner", fail)
     command = ["predict", files[0], "-o", "x.zarr", "--model", str(tiny_model)]
     assert main(command) == 1
     assert capsys.readouterr().err.strip() == "napari-dtn: the device went away"

@@ -1,4 +1,4 @@
-"""Numbers as people say them: in the panels and on the terminal."""
+"""Numbers as people say them, in the panels and on the terminal; errors as libraries say them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from napari_dtn.settings import VoxelSize
+
+
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "unable to allocate")
 
 
 class Steps(Protocol):
@@ -43,3 +46,9 @@ def duration(seconds: float) -> str:
 def size_words(voxel_size: VoxelSize) -> str:
     """``30 × 6 × 6 nm``."""
     return " × ".join(f"{side:g}" for side in voxel_size) + " nm"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory has run out, of the processor or of the GPU."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)

@@ -16,13 +16,14 @@ from qtpy.QtCore import QCoreApplication, QObject, QThread, QThreadPool, Signal
 from superqt.utils import WorkerBase
 from superqt.utils._qthreading import WorkerBaseSignals
 
+from napari_dtn.words import is_out_of_memory
+
 logger = logging.getLogger(__name__)
 
 Outcome = Literal["done", "failed", "cancelled"]
 Steps = Callable[[], Iterator[Any]]
 _NICENESS = 5
 _PATIENCE = 60_000  # ms that the end of the program waits for the last batch
-_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "unable to allocate")
 
 
 class _Signals(WorkerBaseSignals):
@@ -210,7 +211,7 @@ def in_plain_words(error: Exception, what: str) -> str:
     The core's own errors (wrong values, missing files) name the value and the fix, and stay as they are.
     """
     text = str(error).strip()
-    if isinstance(error, MemoryError) or any(words in text.lower() for words in _MEMORY):
+    if is_out_of_memory(error):
         return (
             f"{what} failed: not enough memory. Choose a smaller batch size under Advanced, close other "
             "programs, or choose the device cpu."

@@ -24,6 +24,38 @@ class Steps(Protocol):
     def eta(self) -> float: ...
 
 
+class Planned(Protocol):
+    """What some work will take; ``Plan`` is one."""
+
+    @property
+    def slices(self) -> int: ...
+    @property
+    def tiles(self) -> int: ...
+    @property
+    def blocks(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def output_bytes(self) -> int: ...
+    @property
+    def memory_bytes(self) -> int: ...
+
+
+def plan_words(plan: Planned) -> str:
+    """``4 slices, 80 tiles in 1 blocks · about 2 s · at most 4.0 MiB on disk, 0.5 GiB of memory``."""
+    work = f"{plan.slices} slices, {plan.tiles} tiles in {plan.blocks} blocks"
+    room = f"at most {size_of(plan.output_bytes)} on disk, {size_of(plan.memory_bytes)} of memory"
+    return f"{work} · about {duration(plan.seconds)} · {room}"
+
+
+def size_of(count: int) -> str:
+    """``12.0 KiB``, ``1.5 GiB``."""
+    size, unit = count / 1024, 0
+    while size >= 1000 and unit < 5:
+        size, unit = size / 1024, unit + 1
+    return f"{size:.1f} {'KMGTPE'[unit]}iB"
+
+
 def progress_words(step: Steps) -> str:
     """``slice 12 of 100 · 1.3 slices/s · 1 min 10 s left``."""
     current = min(step.slices_done + 1, step.slices)

@@ -48,6 +48,11 @@ class Store:
         """The array, ``(Z, Y, X)`` or ``(C, Z, Y, X)``."""
         return zarr.open_array(str(self.path / "0"), mode="r+")
 
+    @property
+    def strip_height(self) -> int:
+        """Rows that are written together: those of a chunk, or of a shard."""
+        return written_together(self.array)[-2]
+
     def writer(self) -> BlockWriter:
         """Return what writes strips, and makes blocks durable."""
         return BlockWriter(self.array, self.path, self.box)

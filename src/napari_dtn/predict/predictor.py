@@ -16,7 +16,6 @@ from napari_dtn.predict.blending import Float, Windows, blend
 from napari_dtn.predict.blocks import Block
 from napari_dtn.predict.events import TileDone
 from napari_dtn.predict.memory import FrugalRunner
-from napari_dtn.predict.output import recorded_settings
 from napari_dtn.predict.reading import Batch, Source
 from napari_dtn.predict.setting_up import use_threads
 from napari_dtn.predict.whole import write
@@ -188,67 +187,3 @@ def predict_slice(
     use_threads(predictor.settings)
     out = predictor.predict(z)
     return out[0] if predictor.classes == 1 else out
-
-
-def predict(
-    model: Model,
-    volume: Volume,
-    output: str | Path,
-    roi: Roi | None = None,
-    settings: PredictSettings | None = None,
-    overwrite: bool = False,
-) -> Iterator[TileDone]:
-    """Predict a volume, or a box of it, block by block into OME-Zarr; iterate to make it happen.
-
-    The output holds uint8 = round(255 p), axes ``zyx`` (several classes: ``czyx``), the voxel size as scale
-    and the box's origin as translation. Every slice is on disk when its ``slice_done`` event comes; stop
-    iterating to cancel. Every finished block is recorded durably: the same call goes on with an unfinished
-    output, whatever has ended it, and the result has the same bytes as if nothing had.
-
-    What of the volume cannot be read is 0 in the output, and listed in its attribute ``unreadable``.
-
-    Parameters
-    ----------
-    model, volume
-        From :func:`napari_dtn.load_model` and :func:`napari_dtn.open_volume`.
-    output
-        Path that ends in ``.zarr``.
-    roi
-        Box in voxels of the volume; all of it by default.
-    settings
-        How to run the model.
-    overwrite
-        Replace an output that is already there, finished or not.
-
-    Yields
-    ------
-    TileDone
-        After every batch of tiles, after every slice, and at the end.
-
-    Raises
-    ------
-    FileExistsError
-        A finished output exists, and ``overwrite`` is not set.
-    ValueError
-        The box leaves the volume, the model does not fit, or model, settings or input are not those that the
-        unfinished output was begun with.
-    OSError
-        The disk is full; what is finished is kept.
-    """
-    chosen = settings or PredictSettings()
-    return Predictor.of(model, volume, chosen if overwrite else pinned(chosen, output)).write(
-        output, roi, overwrite
-    )
-
-
-def pinned(settings: PredictSettings, output: str | Path) -> PredictSettings:
-    """Return settings whose open choices (``auto``) are those that an unfinished output was begun with."""
-    recorded = recorded_settings(output)
-    return replace(
-        settings,
-        **{
-            name: recorded[name]
-            for name in ("backend", "precision")
-            if name in recorded and getattr(settings, name) == "auto"
-        },
-    )

@@ -11,7 +11,7 @@ from napari_dtn import __version__
 from napari_dtn.predict.blending import Strip
 from napari_dtn.predict.blocks import Blocks, Box, cut_into_blocks
 from napari_dtn.predict.events import Progress, TileDone
-from napari_dtn.predict.output import BlockWriter, Output, Wanted, open_output, written_together
+from napari_dtn.predict.output import BlockWriter, Output, Wanted, open_output
 from napari_dtn.predict.pipeline import BlockDone, Engine, run_blocks
 from napari_dtn.predict.reading import Batch
 from napari_dtn.predict.setting_up import known_voxel_size, use_threads
@@ -54,7 +54,7 @@ def _steps(predictor: Predictor, output: Output, blocks: Blocks) -> Iterator[Til
     progress = Progress(blocks, finished)
     todo = (block for block in blocks if block.number not in finished)
     target = _Recorded(output.store.writer(), output.journal)
-    engine = engine_of(predictor, written_together(output.store.array)[-2])
+    engine = engine_of(predictor, output.store.strip_height)
     use_threads(predictor.settings)
     try:
         for item in run_blocks(engine, todo, target):

@@ -115,6 +115,7 @@ def _monai(predictor: Predictor, image: np.ndarray) -> Callable[[], object] | No
     grid = predictor.grid
     slices = torch.from_numpy(normalise(image, predictor.intensity))[:, None, None]
 
+    @torch.inference_mode()
     def run() -> None:
         for one in slices:
             sliding_window_inference(

@@ -53,8 +53,10 @@ def _view(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> Any:
 
 def _rectangle(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> Any:
     """Pixels (y, x) of the layer around the selected shape, or the last one, ``(P, 2)``."""
+    from napari.layers import Shapes
+
     shapes = viewer.layers.selection.active
-    if getattr(shapes, "_type_string", "") != "shapes" or not len(shapes.data):
+    if not isinstance(shapes, Shapes) or not len(shapes.data):
         raise ValueError("There is no rectangle: draw one in a Shapes layer, and leave that layer selected.")
     chosen = max(shapes.selected_data, default=len(shapes.data) - 1)
     world = np.array([shapes.data_to_world(point)[-2:] for point in shapes.data[chosen]])

@@ -12,8 +12,9 @@ in it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Generic, ParamSpec, Protocol, TypeVar
 
@@ -97,15 +98,19 @@ def run_blocks(
     """
     batches = engine.source.batches(blocks, engine.grid, engine.batch_size)
     depth = max(2, TILES_AHEAD // engine.batch_size)
-    with _Tail(engine, target) as tail, ThreadPoolExecutor(1, "reader") as reader:
-        for batch in _ahead(reader, batches, depth):
+    with (
+        _Tail(engine, target) as tail,
+        ThreadPoolExecutor(1, "reader") as reader,
+        closing(_ahead(reader, batches, depth)) as ahead,
+    ):
+        for batch in ahead:
             tail.put(batch, engine.run(batch))
             yield batch
             yield from tail.written(BEHIND)
         yield from tail.written(0)
 
 
-def _ahead(pool: ThreadPoolExecutor, items: Iterator[T], depth: int) -> Iterator[T]:
+def _ahead(pool: ThreadPoolExecutor, items: Iterator[T], depth: int) -> Generator[T, None, None]:
     """Iterate in a pool of one thread, ``depth`` items ahead of whoever iterates here."""
     end = object()
     waiting: deque[Future[T | object]] = deque(pool.submit(next, items, end) for _ in range(depth))

@@ -267,6 +267,10 @@ class PredictSettings:
         Tiles that go through the network together.
     threads
         Processor threads of the network; 0 leaves PyTorch's own choice.
+    block_slices
+        Slices of a block, which is finished and recorded as one; 0 for as many as make some hundred tiles.
+    block_side
+        Largest side of a block in pixels. Larger slices are cut, and the tiles on the cuts computed twice.
     """
 
     device: Device = "auto"
@@ -275,6 +279,8 @@ class PredictSettings:
     overlap: Annotated[int, {"min": 0, "max": 4096}] = 24
     batch_size: Annotated[int, {"min": 1, "max": 256}] = 4
     threads: Annotated[int, {"min": 0, "max": 1024}] = 0
+    block_slices: Annotated[int, {"min": 0, "max": 65536}] = 0
+    block_side: Annotated[int, {"min": 256, "max": 1048576}] = 16384
 
     def __post_init__(self) -> None:
         check_fields(self)

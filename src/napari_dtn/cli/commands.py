@@ -28,7 +28,7 @@ from napari_dtn.settings import (
     TrainSettings,
     parse_range,
 )
-from napari_dtn.words import duration, progress_words
+from napari_dtn.words import plan_words, progress_words
 
 if TYPE_CHECKING:
     from napari_dtn.train import TrainingData, TrainingSource
@@ -159,10 +159,12 @@ def predict(
     reading: Reading = Reading(),
     settings: Annotated[PredictSettings, Parameter(name="*")] = PredictSettings(),
     overwrite: Annotated[bool, Switch] = False,
+    workers: int = 0,
+    scheduler: str = "",
     dry_run: Annotated[bool, Switch] = False,
     json_: Annotated[JsonOption, Parameter(name="--json")] = None,
 ) -> None:
-    """Predict the boundaries of a volume into OME-Zarr.
+    """Predict the boundaries of a volume into OME-Zarr; the same command goes on with an unfinished output.
 
     Parameters
     ----------
@@ -173,9 +175,13 @@ def predict(
     model
         A bundled model, or a file.
     overwrite
-        Replace an output that is already there.
+        Replace an output that is already there, finished or not.
+    workers
+        Processes of this machine that share the work, by dask.distributed.
+    scheduler
+        Address of a dask scheduler whose workers do the work.
     dry_run
-        Say what would be done and how long it would take, and write nothing.
+        Say what would be done and what it would take, and write nothing.
     """
     from napari_dtn.nn.checkpoint import load_model
     from napari_dtn.predict import plan, predict
@@ -185,13 +191,10 @@ def predict(
     loaded = load_model(model, settings.device)
     if dry_run:
         planned = plan(loaded, opened, box.roi, settings)
-        say(
-            f"{planned.slices} slices, {planned.tiles} tiles, about {duration(planned.seconds)}, "
-            f"at most {planned.output_bytes / 2**20:.1f} MiB"
-        )
+        say(plan_words(planned))
         write_json(asdict(planned), json_)
         return
-    tiles = predict(loaded, opened, output, box.roi, settings, overwrite)
+    tiles = predict(loaded, opened, output, box.roi, settings, overwrite, workers, scheduler)
     with progress("tiles") as report:
         for event in interruptible(tiles):
             report(progress_words(event), event.done, event.total)

@@ -26,7 +26,8 @@ KEY = "napari_dtn"
 Axes = Literal["zyx", "czyx"]
 _CHUNK = 256
 _COARSEST = 512
-_METADATA = {*MARKERS, ".zattrs", ".zmetadata"}
+JOURNAL = "journal.jsonl"  # in an image that is not finished
+_METADATA = {*MARKERS, ".zattrs", ".zmetadata", JOURNAL}
 
 
 def create_image(

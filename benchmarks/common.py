@@ -39,21 +39,28 @@ def snemi3d(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def report(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
     """Print the rows as a table, and write them as JSON where asked for."""
-    result = {
-        "command": " ".join(["python", *sys.argv]),
-        "commit": _commit(),
-        "machine": machine(),
-        "seed": options.seed,
-        "rows": rows,
-    }
+    made = result(rows, options.seed)
     if str(options.json) == "-":
-        print(json.dumps(result, indent=2))
+        print(json.dumps(made, indent=2))
         return
     _print_table(rows)
-    print(f"\n{result['machine']}, commit {result['commit']}")
+    print(f"\n{made['machine']}, commit {made['commit']}")
     if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
+        write(options.json, made)
+
+
+def result(rows: list[dict[str, Any]], seed: int) -> dict[str, Any]:
+    """Return the rows with what they came from."""
+    command = " ".join(["python", *sys.argv])
+    return {"command": command, "commit": _commit(), "machine": machine(), "seed": seed, "rows": rows}
+
+
+def write(path: Path, values: dict[str, Any]) -> None:
+    """Write JSON that appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(values, indent=2) + "\n")
+    part.replace(path)
 
 
 def machine() -> str:

@@ -16,12 +16,15 @@ import pytest
 import tifffile
 
 from napari_dtn.cli import main
+from napari_dtn.predict.output import BlockWriter
 from napari_dtn.volume.opening import open_volume
+from napari_dtn.volume.writing import JOURNAL
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_dtn.phantom import Phantom
+    from napari_dtn.predict.pipeline import BlockDone
 
 SIZES = {
     "--patch-size": 32,
@@ -69,6 +72,40 @@ def test_train_predict_and_evaluate(
     result = json.loads(scores.read_text())
     assert result["region"] == {"z": [1, 3], "y": [0, 96], "x": [16, 80]}
     assert {"kind", "rule", "n_pixels", "roc_auc", "average_precision", "accuracy", "loss"} <= set(result)
+
+
+def test_an_interrupted_prediction_is_finished_by_the_same_command(
+    files: tuple[str, str],
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out.zarr"
+    blocks = ["--block-slices", "1", "--batch-size", "1"]  # of 20 batches each: more than wait to be written
+    command = ["predict", files[0], "-o", str(out), "--model", str(tiny_model), *blocks]
+    assert main([*command, "--dry-run"]) == 0
+    assert "4 slices, 80 tiles in 4 blocks" in capsys.readouterr().err
+    assert not out.exists()
+
+    real = BlockWriter.record
+
+    def interrupt(writer: BlockWriter, done: BlockDone) -> None:
+        real(writer, done)
+        if done.block.number == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BlockWriter, "record", interrupt)
+        assert main(command) == 130
+    assert "what was finished is kept" in capsys.readouterr().err
+    assert 2 <= len((out / JOURNAL).read_text().splitlines()) < 4
+    assert main([*command, "--overlap", "9"]) == 2
+    assert "settings.overlap was 16 and is 9" in capsys.readouterr().err
+    assert main(command) == 0
+    assert not (out / JOURNAL).exists()
+    assert main(command) == 2
+    assert "out.zarr exists" in capsys.readouterr().err
 
 
 def test_info_describes_volumes_and_models(
@@ -166,7 +203,7 @@ def test_a_failure_is_code_1_and_verbose_shows_where(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the device went away")
 
-    monkeypatch.setattr(import_module("napari_dtn.predict"), "make_runner", fail)
+    monkeypatch.setattr(import_module("napari_dtn.predict.predictor"), "make_runner", fail)
     command = ["predict", files[0], "-o", "x.zarr", "--model", str(tiny_model)]
     assert main(command) == 1
     assert capsys.readouterr().err.strip() == "napari-dtn: the device went away"

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, jaccard_score, roc_auc_score
 
-from napari_dtn.evaluate import evaluate
+from napari_dtn.evaluate import evaluate, evaluate_classes
 from napari_dtn.metrics import BOUNDARY_RULE, boundary_target
 from napari_dtn.settings import Roi
 from napari_dtn.volume.opening import Volume, open_volume, volume_from_array
-from napari_dtn.volume.writing import write_image
+from napari_dtn.volume.writing import create_image, write_image
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,3 +80,47 @@ def test_a_plot_of_labels_is_refused(truth: Volume, tmp_path: Path) -> None:
 def test_a_truth_of_another_size_is_named(truth: Volume, noisy: np.ndarray) -> None:
     with pytest.raises(ValueError, match="x range 0:80 does not fit: the volume has x 0:50"):
         evaluate(volume_from_array(noisy), volume_from_array(truth.data[:, :, :50]), "boundary")
+
+
+NAMES = ("boundary", "inside", "outside")
+
+
+@pytest.fixture
+def class_maps() -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities of three classes (C, Z, Y, X), and a truth with a void (Z, Y, X)."""
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, 3, (4, 20, 30)).astype(np.uint8)
+    p = rng.dirichlet(np.ones(3), true.shape) + np.eye(3)[true]
+    true[:, :3] = 255
+    return np.round(255 * (p / 2).transpose(3, 0, 1, 2)).astype(np.uint8), true
+
+
+def channels(path: Path) -> list[Volume]:
+    return [open_volume(path, channel=number) for number in range(3)]
+
+
+def test_class_maps_are_scored_as_scikit_learn_does(
+    class_maps: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    p, true = class_maps
+    path = tmp_path / "box.zarr"
+    box = (slice(1, 3), slice(0, 15), slice(10, 30))
+    place = {"voxel_size": (30, 6, 6), "translation": (30, 0, 60)}
+    maps = create_image(path, p[:, *box].shape, np.uint8, axes="czyx", attributes={}, **place)
+    maps[...] = p[:, *box]
+    result = evaluate_classes(channels(path), NAMES, volume_from_array(true))
+    known = true[box] != 255
+    expected = jaccard_score(true[box][known], p[:, *box].argmax(axis=0)[known], average=None)
+    assert result["kind"] == "classes"
+    assert result["region"] == {"z": [1, 3], "y": [0, 15], "x": [10, 30]}
+    assert result["n_pixels"] == known.sum()
+    assert list(result["iou_per_class"]) == list(NAMES)
+    assert list(result["iou_per_class"].values()) == pytest.approx(expected, abs=1e-12)
+    assert result["mean_iou"] == pytest.approx(np.mean(expected), abs=1e-12)
+    whole = [volume_from_array(one) for one in p]
+    assert result == evaluate_classes(whole, NAMES, volume_from_array(true), Roi((1, 3), (0, 15), (10, 30)))
+
+
+def test_one_map_is_no_class_map(truth: Volume, noisy: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"has one map; classes need a probability for each of them"):
+        evaluate_classes([volume_from_array(noisy)], ["boundary"], truth)

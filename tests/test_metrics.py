@@ -15,12 +15,20 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.measure import label
 from skimage.metrics import adapted_rand_error, variation_of_information
-from sklearn.metrics import average_precision_score, log_loss, roc_auc_score, roc_curve
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    confusion_matrix,
+    log_loss,
+    roc_auc_score,
+    roc_curve,
+)
 
 from napari_dtn.metrics import (
     BOUNDARY_RULE,
     LOSS_CLIP,
     BoundaryHistogram,
+    ClassCounts,
     boundary_histogram,
     boundary_scores,
     boundary_target,
@@ -281,3 +289,58 @@ def test_mean_iou_errors_say_what_is_wrong():
         mean_iou(np.array([0, 5]), truth, n_classes=2)
     with pytest.raises(ValueError, match="ignored 255"):
         mean_iou(truth, np.array([255, 255]), n_classes=2)
+
+
+def class_images(dtype: type, count: int = 3, n_classes: int = 5) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Images of several sizes: probabilities (C, Y, X), and truths with a void; class 4 is in neither."""
+    rng = np.random.default_rng(2)
+    images = []
+    for number in range(count):
+        size = (6 + number, 9)
+        truth = np.where(rng.random(size) < 0.2, 255, rng.integers(0, 4, size)).astype(np.uint8)
+        p = rng.dirichlet(np.ones(n_classes - 1), size).transpose(2, 0, 1)
+        p = np.concatenate([p, np.zeros((1, *size))])
+        images.append((np.round(255 * p).astype(np.uint8) if dtype is np.uint8 else p.astype(dtype), truth))
+    return images
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_class_scores_are_those_of_scikit_learn(dtype):
+    """Over the pixels of all images together, not image by image; void counts nowhere."""
+    images = class_images(dtype)
+    counts = ClassCounts(5)
+    for image in images:
+        counts.add(*image)
+    scores = counts.scores()
+    truth = np.concatenate([true.ravel() for _, true in images])
+    known = truth != 255
+    p = np.concatenate([values.reshape(5, -1).T for values, _ in images])[known]
+    table = confusion_matrix(truth[known], p.argmax(axis=1), labels=range(5))
+    iou = table.diagonal()[:4] / (table.sum(0) + table.sum(1) - table.diagonal())[:4]
+    assert scores.n_pixels == known.sum() < truth.size
+    assert scores.accuracy == pytest.approx(accuracy_score(truth[known], p.argmax(axis=1)), abs=1e-12)
+    assert scores.iou[:4] == pytest.approx(iou, abs=1e-12)
+    assert scores.iou[4] is None
+    assert scores.mean_iou == pytest.approx(np.mean(iou), abs=1e-12)
+    own = p[np.arange(len(p)), truth[known]] / (255 if dtype is np.uint8 else 1)
+    expected = -np.mean(np.log(np.maximum(own, LOSS_CLIP) if dtype is np.uint8 else own))
+    assert scores.loss == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_loss_of_floats_is_not_cut_short():
+    """A sure answer that is wrong costs what it costs: only bytes cannot say how sure it was."""
+    counts = ClassCounts(2)
+    counts.add(np.array([[1e-9], [1 - 1e-9]], np.float32), np.array([0]))
+    assert counts.scores().loss == pytest.approx(-np.log(1e-9), rel=1e-6)
+
+
+def test_class_errors_say_what_is_wrong():
+    counts = ClassCounts(3)
+    with pytest.raises(ValueError, match=r"\(2, 4, 4\), the truth \(3, 4, 4\)"):
+        counts.add(np.zeros((2, 4, 4), np.uint8), np.zeros((4, 4), int))
+    with pytest.raises(ValueError, match="truth has classes 0 to 3; they must be in 0 to 2"):
+        counts.add(np.zeros((3, 2), np.uint8), np.array([0, 3]))
+    with pytest.raises(ValueError, match="int64"):
+        counts.add(np.zeros((3, 2), int), np.array([0, 1]))
+    with pytest.raises(ValueError, match="No pixel to compare"):
+        counts.scores()

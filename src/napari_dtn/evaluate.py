@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
-from napari_dtn.metrics import BOUNDARY_RULE, boundary_histogram, label_scores
+import numpy as np
+
+from napari_dtn.metrics import BOUNDARY_RULE, ClassCounts, boundary_histogram, label_scores
 from napari_dtn.pictures import save_curves
 from napari_dtn.settings import Roi
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
+
+    from numpy.typing import ArrayLike
 
     from napari_dtn.volume.opening import Volume
 
@@ -51,13 +56,8 @@ def evaluate(
     ValueError
         The prediction does not cover the region, or the two do not fit each other.
     """
-    covered = _covered(prediction, truth)
-    box = _chosen(roi or Roi(), truth.shape, covered)
-    predicted = prediction.data[
-        tuple(_shifted(side, cover.start) for side, cover in zip(box, covered, strict=True))
-    ]
-    true = truth.data[box]
-    region = {axis: [side.start, side.stop] for axis, side in zip("zyx", box, strict=True)}
+    box, inside = _laid_over(prediction, truth, roi)
+    predicted, true, region = prediction.data[inside], truth.data[box], _region(box)
     if kind == "labels":
         if plot is not None:
             raise ValueError("plot draws the curves of a boundary; labels have none.")
@@ -66,6 +66,93 @@ def evaluate(
     if plot is not None:
         save_curves(histogram, plot)
     return {"kind": kind, "rule": BOUNDARY_RULE, "region": region, **asdict(histogram.scores())}
+
+
+def evaluate_classes(
+    channels: Sequence[Volume], names: Sequence[str], truth: Volume, roi: Roi | None = None
+) -> dict[str, Any]:
+    """Score the class probabilities of a volume against a volume of class indices.
+
+    Parameters
+    ----------
+    channels
+        The probability of each class, of a box of the truth's volume, or of all of it.
+    names
+        Of the classes.
+    truth
+        Class indices from 0 ``(Z, Y, X)``; 255 is ignored.
+    roi
+        What to score, in voxels of the truth; what the prediction covers, by default.
+
+    Returns
+    -------
+    dict
+        Plain JSON values: ``kind``, ``region`` and those of :func:`class_scores`.
+
+    Raises
+    ------
+    ValueError
+        There are not two channels or more, the prediction does not cover the region, or the two do not
+        fit each other.
+    """
+    if len(channels) < 2:
+        raise ValueError(
+            f"{channels[0].name} has one map; classes need a probability for each of them (axes czyx). "
+            "Score it as a boundary, or as labels."
+        )
+    box, inside = _laid_over(channels[0], truth, roi)
+
+    def slices() -> Iterator[tuple[ArrayLike, ArrayLike]]:
+        maps = [channel.data[inside] for channel in channels]
+        for z, true in enumerate(truth.data[box]):
+            yield np.stack([one[z] for one in maps]), np.asarray(true)
+
+    return {"kind": "classes", "region": _region(box), **class_scores(slices(), names)}
+
+
+def class_scores(pairs: Iterable[tuple[ArrayLike, ArrayLike]], names: Sequence[str]) -> dict[str, Any]:
+    """Score class probabilities, pooled over all images.
+
+    Parameters
+    ----------
+    pairs
+        Of each image the probabilities ``(C, Y, X)``, uint8 (255 p) or float p, and the true class indices
+        ``(Y, X)``; 255 is ignored.
+    names
+        Of the classes.
+
+    Returns
+    -------
+    dict
+        Plain JSON values: ``n_pixels``, ``loss``, ``accuracy``, ``mean_iou`` (over all classes, a background
+        among them) and ``iou_per_class``, by name, None for a class on neither side.
+
+    Raises
+    ------
+    ValueError
+        A truth has other classes, or is all ignored.
+    """
+    counts = ClassCounts(len(names))
+    for probability, truth in pairs:
+        counts.add(probability, truth)
+    scores = asdict(counts.scores())
+    iou = scores.pop("iou")
+    return {**scores, "iou_per_class": dict(zip(names, iou, strict=True))}
+
+
+def _laid_over(prediction: Volume, truth: Volume, roi: Roi | None) -> tuple[Box, Box]:
+    """Return the box to score, in voxels of the truth and in voxels of the prediction."""
+    covered = _covered(prediction, truth)
+    box = _chosen(roi or Roi(), truth.shape, covered)
+    z, y, x = (
+        slice(side.start - cover.start, side.stop - cover.start)
+        for side, cover in zip(box, covered, strict=True)
+    )
+    return box, (z, y, x)
+
+
+def _region(box: Box) -> dict[str, list[int]]:
+    return {axis: [side.start, side.stop] for axis, side in zip("zyx", box, strict=True)}
 
 
 def _covered(prediction: Volume, truth: Volume) -> Box:
@@ -92,7 +179,3 @@ def _chosen(roi: Roi, shape: tuple[int, int, int], covered: Box) -> Box:
                 f"{axis} {cover.start}:{cover.stop}."
             )
     return box
-
-
-def _shifted(side: slice, by: int) -> slice:
-    return slice(side.start - by, side.stop - by)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -11,16 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_dtn.augment import (
+    NOT_ANNOTATED,
+    Annotation,
+    Float,
+    Matrix,
+    augment_patch,
+    random_matrix,
+    resample_ids,
+    resample_image,
+    source_side,
+)
 from napari_dtn.metrics import boundary_target
 from napari_dtn.settings import AugmentSettings
 from napari_dtn.volume.intensity import Intensity, normalise
+from napari_dtn.volume.lazy import with_neighbours
 
 LabelsKind = Literal["ids", "mask", "classes"]
-NOT_ANNOTATED, BOUNDARY, INSIDE = 0, 1, 2
+BOUNDARY, INSIDE = 1, 2
 _TRIES = 30
-
-Float = NDArray[np.float32]
-Annotation = NDArray[np.uint8]
+_OUTSIDE = -1  # an id that no volume has
 
 
 @dataclass(frozen=True)
@@ -53,23 +63,65 @@ class TrainingVolume:
         if self.kind == "ids" and not np.issubdtype(self.labels.dtype, np.integer):
             raise ValueError(f"labels are {self.labels.dtype}; ids need integers. Is this an image?")
 
-    def window(self, z: int, y: slice, x: slice) -> tuple[Float, Annotation]:
-        """Return the normalised image and the annotation of a window inside slice z."""
-        image = np.asarray(self.image[z, y, x])
-        return normalise(image, self.intensity), self._annotation(z, y, x)
+    def window(self, z: int, y: slice, x: slice, context: int = 0) -> tuple[Float, Annotation]:
+        """Return a window inside slice z.
 
-    def _annotation(self, z: int, y: slice, x: slice) -> Annotation:
-        if self.kind == "ids":
-            # One pixel more on each side, since the rule looks at the neighbours.
-            y0, x0 = max(y.start - 1, 0), max(x.start - 1, 0)
-            ids = np.asarray(self.labels[z, y0 : y.stop + 1, x0 : x.stop + 1])
-            edge = boundary_target(ids)[y.start - y0 :, x.start - x0 :]
-            edge = edge[: y.stop - y.start, : x.stop - x.start]
-            return np.where(edge, BOUNDARY, INSIDE).astype(np.uint8)
-        labels = np.asarray(self.labels[z, y, x])
-        if self.kind == "mask":
-            return np.where(labels > 0, BOUNDARY, INSIDE).astype(np.uint8)
-        return labels.astype(np.uint8)
+        Parameters
+        ----------
+        z, y, x
+            The slice, and the window in it.
+        context
+            Neighbouring slices above, and as many below, to return too.
+
+        Returns
+        -------
+        image, annotation
+            Normalised ``(2 * context + 1, height, width)``, and ``(height, width)`` of the slice itself.
+        """
+        # One pixel more on each side, since the boundary rule looks at the neighbours.
+        y0, x0 = max(y.start - 1, 0), max(x.start - 1, 0)
+        known = self._annotate(np.asarray(self.labels[z, y0 : y.stop + 1, x0 : x.stop + 1]))
+        known = known[y.start - y0 :, x.start - x0 :][: y.stop - y.start, : x.stop - x.start]
+        return self._image(z, y, x, context), known
+
+    def warped_window(
+        self, centre: tuple[int, int, int], matrix: Matrix, size: int, context: int = 0
+    ) -> tuple[Float, Annotation]:
+        """Return a magnified, stretched window; what lies outside the slice is not annotated.
+
+        Parameters
+        ----------
+        centre
+            Its middle voxel ``(z, y, x)``.
+        matrix
+            From :func:`napari_dtn.augment.random_matrix`.
+        size
+            Side of the window returned.
+        context
+            As in :meth:`window`.
+        """
+        z, side = centre[0], source_side(size, matrix)
+        starts = [middle - side // 2 for middle in centre[1:]]
+        y, x = (
+            _clipped(start, side, length) for start, length in zip(starts, self.image.shape[1:], strict=True)
+        )
+        rim = [(a.start - start, start + side - a.stop) for start, a in zip(starts, (y, x), strict=True)]
+        image = np.pad(self._image(z, y, x, context), ((0, 0), *rim))
+        labels = np.asarray(self.labels[z, y, x]).astype(np.int64)
+        labels = resample_ids(np.pad(labels, rim, constant_values=_OUTSIDE), matrix, size, _OUTSIDE)
+        # After the resampling: a boundary is as wide at this magnification as at any other.
+        unknown = ndimage.binary_dilation(labels == _OUTSIDE)  # the rule looks at neighbours, none there
+        known = np.where(unknown, NOT_ANNOTATED, self._annotate(labels)).astype(np.uint8)
+        return resample_image(image, matrix, size), known
+
+    def _image(self, z: int, y: slice, x: slice, context: int) -> Float:
+        return normalise(with_neighbours(self.image, z, y, x, context), self.intensity)
+
+    def _annotate(self, labels: NDArray[Any]) -> Annotation:
+        if self.kind == "classes":
+            return labels.astype(np.uint8)
+        edge = boundary_target(labels) if self.kind == "ids" else labels > 0
+        return np.where(edge, BOUNDARY, INSIDE).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -88,6 +140,8 @@ class PatchSampler:
         Random changes.
     seed
         Together with a patch's number it determines the patch.
+    context
+        Neighbouring slices above, and as many below, that a patch shows too.
     """
 
     volume: TrainingVolume
@@ -95,6 +149,7 @@ class PatchSampler:
     size: int
     augment: AugmentSettings
     seed: int
+    context: int = 0
 
     @cached_property
     def annotated(self) -> Sequence[int]:
@@ -109,17 +164,15 @@ class PatchSampler:
         return found
 
     def patch(self, number: int) -> tuple[Float, Annotation]:
-        """Return patch ``number``: image ``(size, size)`` and annotation ``(size, size)``."""
+        """Return patch ``number``: image ``(2 * context + 1, size, size)``, annotation ``(size, size)``."""
         random = np.random.default_rng((self.seed, number))
         image, annotation = self._draw(random)
         return augment_patch(image, annotation, self.augment, random)
 
     def batch(self, numbers: Sequence[int]) -> tuple[Float, Annotation]:
-        """Return patches as ``(N, 1, size, size)`` and ``(N, size, size)``."""
-        pairs = [self.patch(number) for number in numbers]
-        return np.stack([image[None] for image, _ in pairs]), np.stack(
-            [annotation for _, annotation in pairs]
-        )
+        """Return patches as ``(N, 2 * context + 1, size, size)`` and ``(N, size, size)``."""
+        images, annotations = zip(*(self.patch(number) for number in numbers), strict=True)
+        return np.stack(images), np.stack(annotations)
 
     def _draw(self, random: np.random.Generator) -> tuple[Float, Annotation]:
         """A random window that holds annotated pixels."""
@@ -127,9 +180,9 @@ class PatchSampler:
         for _ in range(_TRIES):
             z = int(random.choice(self.annotated))
             y, x = _window(random, height, self.size), _window(random, width, self.size)
-            image, annotation = self.volume.window(z, y, x)
+            image, annotation = self._look(z, y, x, random)
             if annotation.any():
-                return self._filled(image, 0.0), self._filled(annotation, NOT_ANNOTATED)
+                return image, annotation
         return self._around_annotation(z, random)
 
     def _around_annotation(self, z: int, random: np.random.Generator) -> tuple[Float, Annotation]:
@@ -137,17 +190,22 @@ class PatchSampler:
         height, width = self.volume.image.shape[1:]
         pixels = np.argwhere(np.asarray(self.volume.labels[z]))
         y, x = pixels[random.integers(len(pixels))]
-        image, annotation = self.volume.window(
-            z, _window_holding(int(y), height, self.size), _window_holding(int(x), width, self.size)
-        )
-        return self._filled(image, 0.0), self._filled(annotation, NOT_ANNOTATED)
+        sides = _window_holding(int(y), height, self.size), _window_holding(int(x), width, self.size)
+        return self._look(z, *sides, random)
 
-    def _filled(self, window: NDArray[Any], value: float) -> NDArray[Any]:
-        """Pad the window of an image smaller than a patch; the padding is never annotated."""
-        missing = [(0, self.size - side) for side in window.shape]
-        return (
-            np.pad(window, missing, constant_values=value) if any(after for _, after in missing) else window
-        )
+    def _look(self, z: int, y: slice, x: slice, random: np.random.Generator) -> tuple[Float, Annotation]:
+        """A window as it is, or magnified and stretched about its centre."""
+        matrix = random_matrix(self.augment, random)
+        if matrix is None:
+            image, annotation = self.volume.window(z, y, x, self.context)
+            return self._filled(image), self._filled(annotation)
+        centre = (z, (y.start + y.stop) // 2, (x.start + x.stop) // 2)
+        return self.volume.warped_window(centre, matrix, self.size, self.context)
+
+    def _filled(self, window: NDArray[Any]) -> NDArray[Any]:
+        """Pad the window of an image smaller than a patch; the padding, 0, is never annotated."""
+        missing = [(0, self.size - side) for side in window.shape[-2:]]
+        return np.pad(window, [(0, 0)] * (window.ndim - 2) + missing)
 
 
 def _window(random: np.random.Generator, length: int, size: int) -> slice:
@@ -155,88 +213,11 @@ def _window(random: np.random.Generator, length: int, size: int) -> slice:
     return slice(start, min(start + size, length))
 
 
+def _clipped(start: int, side: int, length: int) -> slice:
+    """The part of a window that lies on an axis; it may be empty, never reversed."""
+    return slice(min(max(start, 0), length), min(max(start + side, 0), length))
+
+
 def _window_holding(pixel: int, length: int, size: int) -> slice:
     start = min(max(pixel - size // 2, 0), max(length - size, 0))
     return slice(start, min(start + size, length))
-
-
-def augment_patch(
-    image: Float, annotation: Annotation, settings: AugmentSettings, random: np.random.Generator
-) -> tuple[Float, Annotation]:
-    """Change a patch at random.
-
-    Parameters
-    ----------
-    image
-        ``(S, S)``, normalised intensities.
-    annotation
-        ``(S, S)``, moved together with the image.
-    settings
-        What to change, and how much.
-    random
-        Source of all randomness.
-    """
-    if settings.elastic > 0:
-        image, annotation = _deform(image, annotation, settings.elastic, random)
-    if settings.flips:
-        image, annotation = _turn(image, annotation, random)
-    for change in _INTENSITY_CHANGES:
-        image = change(image, settings, random)
-    return np.ascontiguousarray(image, dtype=np.float32), np.ascontiguousarray(annotation)
-
-
-def _turn(image: Float, annotation: Annotation, random: np.random.Generator) -> tuple[Float, Annotation]:
-    """One of the eight symmetries of a square."""
-    quarter, mirror = int(random.integers(4)), bool(random.integers(2))
-    turned = (np.rot90(image, quarter), np.rot90(annotation, quarter))
-    return (turned[0].T, turned[1].T) if mirror else turned
-
-
-def _deform(
-    image: Float, annotation: Annotation, amplitude: float, random: np.random.Generator
-) -> tuple[Float, Annotation]:
-    """A smooth random displacement, cubic between 4 x 4 random arrows."""
-    coarse = random.uniform(-amplitude, amplitude, (2, 4, 4))
-    shift = np.stack([ndimage.zoom(arrows, np.divide(image.shape, 4), order=3) for arrows in coarse])
-    points = np.indices(image.shape) + shift
-    return (
-        ndimage.map_coordinates(image, points, order=1, mode="reflect"),
-        ndimage.map_coordinates(annotation, points, order=0, mode="constant", cval=NOT_ANNOTATED),
-    )
-
-
-def _rescale(image: Float, settings: AugmentSettings, random: np.random.Generator) -> Float:
-    gain = 1 + random.uniform(-settings.contrast, settings.contrast)
-    changed: Float = image * np.float32(gain) + np.float32(
-        random.uniform(-settings.brightness, settings.brightness)
-    )
-    return changed
-
-
-def _add_noise(image: Float, settings: AugmentSettings, random: np.random.Generator) -> Float:
-    if settings.noise == 0 or random.random() < 0.5:
-        return image
-    amount = np.float32(random.uniform(0, settings.noise))
-    changed: Float = image + amount * random.standard_normal(image.shape, dtype=np.float32)
-    return changed
-
-
-def _add_defect(image: Float, settings: AugmentSettings, random: np.random.Generator) -> Float:
-    """Fade, blur or lose a band of the section, as charging, folds and staining do."""
-    if random.random() >= settings.defects:
-        return image
-    start, stop = sorted(random.integers(0, image.shape[0] + 1, 2))
-    band = image[start:stop]
-    changes: list[Callable[[], Float]] = [
-        lambda: band * np.float32(0.4),
-        lambda: ndimage.gaussian_filter(band, 2.0),
-        lambda: np.full_like(band, random.uniform(-2.0, 2.0)),
-    ]
-    changed = image.copy()
-    # A lost region larger than a thin fold would teach guessing, so losses stay narrow.
-    which = int(random.integers(3)) if stop - start <= image.shape[0] // 12 else int(random.integers(2))
-    changed[start:stop] = changes[which]()
-    return changed
-
-
-_INTENSITY_CHANGES = (_rescale, _add_noise, _add_defect)

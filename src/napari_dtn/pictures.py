@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import ArrayLike
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours: told apart by colour-blind readers, and legible on grey.
 ORANGE, SKY, VERMILION = "#E69F00", "#56B4E9", "#D55E00"
+
+# A table of pictures: the width of one, and the height of the line of titles, in inches.
+_PANEL, _TITLES = 2.0, 0.25
 
 
 def save_curves(histogram: BoundaryHistogram, path: Path) -> None:
@@ -57,6 +61,43 @@ def save_slice(path: Path, panels: Mapping[str, ArrayLike], warps: tuple[Warp, .
         axis.set(title=title, xticks=[], yticks=[], xlim=(0, values.shape[1]), ylim=(values.shape[0], 0))
     for warp in warps:
         _draw_warp(axes[-1], warp)
+    figure.savefig(path)
+
+
+def save_panels(path: Path, rows: Sequence[Mapping[str, ArrayLike]]) -> None:
+    """Draw a table of pictures, such as image, truth and the predictions of two models, without axes.
+
+    Parameters
+    ----------
+    path
+        Where to; the suffix says the format.
+    rows
+        Of each image or slice: title and picture of each column. A picture is colours ``(Y, X, 3)``, grey
+        values ``(Y, X)``, or, from black to white, a bool map or a probability in [0, 1] as float ``(Y, X)``.
+        The titles are those of the first row, and the same in all.
+
+    Raises
+    ------
+    ValueError
+        There is no row, or one has other columns.
+    """
+    titles = list(rows[0]) if rows else []
+    if not titles or any(list(row) != titles for row in rows):
+        raise ValueError(f"Every row needs the same pictures; the columns are {[list(row) for row in rows]}.")
+    pictures = [[np.asarray(picture) for picture in row.values()] for row in rows]
+    heights = [row[0].shape[0] / row[0].shape[1] for row in pictures]
+    tight = ConstrainedLayoutEngine(compress=True, w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
+    size = (_PANEL * len(titles), _PANEL * sum(heights) + _TITLES)
+    figure = Figure(figsize=size, dpi=200, layout=tight)
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(rows), len(titles), squeeze=False, height_ratios=heights)
+    for line, row in zip(axes, pictures, strict=True):
+        for axis, picture in zip(line, row, strict=True):
+            limits = {"vmin": 0, "vmax": 1} if picture.dtype.kind in "bf" else {}
+            axis.imshow(picture, cmap="gray", **limits)
+            axis.set_axis_off()
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=9)
     figure.savefig(path)
 
 

@@ -13,7 +13,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Backend = Literal["auto", "eager", "compile"]
 Precision = Literal["auto", "float32", "bfloat16"]
-Sampler = Literal["native", "dense"]
+Sampler = Literal["native", "dense", "indexed"]
+Localisation = Literal["pooled", "spatial", "identity", "random"]
+Skip = Literal["warped", "direct"]
+Decoder = Literal["mean", "quadrilaterals"]
 VoxelSize = tuple[float, float, float]
 
 
@@ -61,6 +64,9 @@ class NetworkSettings:
         Levels of the U-Net, counted as in the paper from 1; level n has stride 2 ** (n - 1).
     in_channels
         Channels of the input image.
+    context
+        Neighbouring slices above, and as many below, that enter as further channels; past the ends of a
+        volume its last slice is repeated.
     n_classes
         1 for a boundary probability (sigmoid), otherwise the number of classes (softmax).
     transformer_levels
@@ -68,17 +74,31 @@ class NetworkSettings:
     fiducials
         Fiducial points along each side of the lattice; 4 gives the paper's 16 points.
     sampler
-        How maps are sampled and restored: ``native`` (bilinear gather and scatter kernels) or
-        ``dense`` (one matrix product, deterministic, exportable).
+        How maps are sampled and restored: ``native`` (the fastest way of the device), ``dense`` (one matrix
+        product, of the plainest operations) or ``indexed`` (rows at indices, for exported graphs).
+    localisation
+        What moves the fiducial points: ``pooled`` (the paper's: convolution, pooling, fully connected
+        layers), ``spatial`` (an offset at each point, from convolutions over its surroundings),
+        ``identity`` (nothing) or ``random`` (chance); the last two tell what a learned warp is worth.
+    skip
+        What the skip connection of a level with a pair carries: the ``warped`` map, restored after the
+        merge, or ``direct`` the map before the warp, which meets the restored one in the merge.
+    decoder
+        How the pixel correspondence is restored: ``mean`` (the paper's weighted mean of the samples around a
+        pixel, Eqs. 6-7) or ``quadrilaterals`` (read at the inverse of the warp, found cell by cell).
     """
 
     base_channels: Annotated[int, {"min": 1, "max": 256}] = 16
     levels: Annotated[int, {"min": 2, "max": 8}] = 5
     in_channels: Annotated[int, {"min": 1}] = 1
+    context: Annotated[int, {"min": 0, "max": 16}] = 0
     n_classes: Annotated[int, {"min": 1}] = 1
     transformer_levels: tuple[int, ...] = (4,)
     fiducials: Annotated[int, {"min": 2, "max": 32}] = 4
     sampler: Sampler = "native"
+    localisation: Localisation = "pooled"
+    skip: Skip = "warped"
+    decoder: Decoder = "mean"
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -87,6 +107,11 @@ class NetworkSettings:
                 raise ValueError(
                     f"transformer_levels has {level}; a pair needs a level between 1 and {self.levels - 1}."
                 )
+
+    @property
+    def input_maps(self) -> int:
+        """Maps that enter the network: every channel of the slice and of its neighbours."""
+        return self.in_channels * (2 * self.context + 1)
 
     @property
     def arch(self) -> str:
@@ -110,6 +135,10 @@ class AugmentSettings:
         Largest standard deviation of added Gaussian noise, in the same unit.
     elastic
         Largest displacement of a smooth elastic deformation, in pixels; 0 for none.
+    zoom
+        Largest factor by which a patch is magnified, or reduced; 1 for none.
+    stretch
+        Largest ratio by which a patch is longer along one direction than across; 1 for none.
     defects
         Probability of a section defect: a faded, blurred or partly lost region.
     """
@@ -119,7 +148,34 @@ class AugmentSettings:
     brightness: Annotated[float, {"min": 0.0}] = 0.3
     noise: Annotated[float, {"min": 0.0}] = 0.15
     elastic: Annotated[float, {"min": 0.0}] = 0.0
+    zoom: Annotated[float, {"min": 1.0, "max": 8.0}] = 1.0
+    stretch: Annotated[float, {"min": 1.0, "max": 8.0}] = 1.0
     defects: Annotated[float, {"min": 0.0, "max": 1.0}] = 0.03
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class WarpPenalties:
+    """What a warp is asked for besides a small loss: the weight of each term, 0 for none.
+
+    Parameters
+    ----------
+    displacement
+        Mean squared distance by which the grid moves, in half widths of a tile.
+    bending
+        Mean squared second difference of the grid, in cells of the map.
+    folding
+        How far the area of a cell falls below a tenth of its area at rest, on average.
+    boundary
+        Share of the samples that do not fall on a boundary: what makes it look closer at membranes.
+    """
+
+    displacement: Annotated[float, {"min": 0.0}] = 0.0
+    bending: Annotated[float, {"min": 0.0}] = 0.0
+    folding: Annotated[float, {"min": 0.0}] = 0.0
+    boundary: Annotated[float, {"min": 0.0}] = 0.0
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -161,6 +217,10 @@ class TrainSettings:
         Steps between two validations.
     checkpoint_seconds
         Seconds between two resumable checkpoints.
+    augment
+        Random changes of the patches.
+    penalties
+        What is asked of the warp besides a small loss.
     """
 
     iterations: Annotated[int, {"min": 1, "max": 10_000_000}] = 10_000
@@ -178,6 +238,7 @@ class TrainSettings:
     validate_every: Annotated[int, {"min": 1}] = 500
     checkpoint_seconds: Annotated[float, {"min": 0.0}] = 45.0
     augment: AugmentSettings = field(default_factory=AugmentSettings)
+    penalties: WarpPenalties = field(default_factory=WarpPenalties)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -206,6 +267,10 @@ class PredictSettings:
         Tiles that go through the network together.
     threads
         Processor threads of the network; 0 leaves PyTorch's own choice.
+    block_slices
+        Slices of a block, which is finished and recorded as one; 0 for as many as make some hundred tiles.
+    block_side
+        Largest side of a block in pixels. Larger slices are cut, and the tiles on the cuts computed twice.
     """
 
     device: Device = "auto"
@@ -214,6 +279,8 @@ class PredictSettings:
     overlap: Annotated[int, {"min": 0, "max": 4096}] = 24
     batch_size: Annotated[int, {"min": 1, "max": 256}] = 4
     threads: Annotated[int, {"min": 0, "max": 1024}] = 0
+    block_slices: Annotated[int, {"min": 0, "max": 65536}] = 0
+    block_side: Annotated[int, {"min": 256, "max": 1048576}] = 16384
 
     def __post_init__(self) -> None:
         check_fields(self)

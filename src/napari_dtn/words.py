@@ -1,4 +1,4 @@
-"""Numbers as people say them: in the panels and on the terminal."""
+"""Numbers as people say them, in the panels and on the terminal; errors as libraries say them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from napari_dtn.settings import VoxelSize
+
+
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "unable to allocate")
 
 
 class Steps(Protocol):
@@ -20,6 +23,38 @@ class Steps(Protocol):
     def rate(self) -> float: ...
     @property
     def eta(self) -> float: ...
+
+
+class Planned(Protocol):
+    """What some work will take; ``Plan`` is one."""
+
+    @property
+    def slices(self) -> int: ...
+    @property
+    def tiles(self) -> int: ...
+    @property
+    def blocks(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def output_bytes(self) -> int: ...
+    @property
+    def memory_bytes(self) -> int: ...
+
+
+def plan_words(plan: Planned) -> str:
+    """``4 slices, 80 tiles in 1 blocks · about 2 s · at most 4.0 MiB on disk, 0.5 GiB of memory``."""
+    work = f"{plan.slices} slices, {plan.tiles} tiles in {plan.blocks} blocks"
+    room = f"at most {size_of(plan.output_bytes)} on disk, {size_of(plan.memory_bytes)} of memory"
+    return f"{work} · about {duration(plan.seconds)} · {room}"
+
+
+def size_of(count: int) -> str:
+    """``12.0 KiB``, ``1.5 GiB``."""
+    size, unit = count / 1024, 0
+    while size >= 1000 and unit < 5:
+        size, unit = size / 1024, unit + 1
+    return f"{size:.1f} {'KMGTPE'[unit]}iB"
 
 
 def progress_words(step: Steps) -> str:
@@ -44,6 +79,12 @@ def duration(seconds: float) -> str:
 def size_words(voxel_size: VoxelSize) -> str:
     """``30 × 6 × 6 nm``."""
     return " × ".join(f"{side:g}" for side in voxel_size) + " nm"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory has run out, of the processor or of the GPU."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)
 
 
 class Bad(Protocol):

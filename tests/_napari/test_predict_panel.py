@@ -15,6 +15,7 @@ from napari_dtn._napari import job as job_room
 from napari_dtn._napari import overlays
 from napari_dtn.nn.checkpoint import load_model
 from napari_dtn.predict import Predictor, as_uint8, predict_slice
+from napari_dtn.predict.journal import Journal
 from napari_dtn.settings import PredictSettings
 from napari_dtn.volume.opening import open_volume, volume_from_array
 from napari_dtn.volume.writing import read_attributes
@@ -26,7 +27,8 @@ NM = ("nm",) * 3
 CONTROLS = (
     *("image", "voxel_z", "voxel_y", "voxel_x", "voxel_apply", "model", "model_file", "device", "output"),
     *("output_file", "advanced", "backend", "precision", "overlap", "batch_size", "threads"),
-    *("preview", "warp", "run", "cancel", "progress", "bad_slices"),
+    *("block_slices", "block_side", "region", "slices", "estimate"),
+    *("preview", "warp", "run", "pause", "cancel", "progress", "bad_slices"),
 )
 
 
@@ -169,7 +171,7 @@ def test_a_volume_fills_the_overlay_and_the_file(qtbot, ready, viewer, tiny_dtn,
     for z in range(4):
         assert almost(stored[z], expected(tiny_dtn, z))
     np.testing.assert_array_equal(np.asarray(viewer.layers["em boundaries"].data), stored)
-    assert said[0].startswith("slice 2 of 4 · ")
+    assert said[0].startswith("slice 1 of 4 · ")
     assert said[-1].startswith("slice 4 of 4 · ")
     assert "slices/s" in said[-1]
     assert "left" in said[-1]
@@ -205,20 +207,23 @@ class Gate:
 
     def __init__(self, monkeypatch) -> None:
         self.reached, self.open, self.closed = threading.Event(), threading.Event(), threading.Event()
-        real, gate = Predictor.slice_steps, self
+        real, gate = Predictor.run, self
 
-        def gated(predictor, z, y, x, out):
-            try:
-                for count in real(predictor, z, y, x, out):
-                    if z == 2:
-                        gate.reached.set()
-                        gate.open.wait(30)
-                    yield count
-            finally:
-                if z == 2:
-                    gate.closed.set()
+        def gated(predictor, batch):
+            result = real(predictor, batch)
+            if batch.places[-1][0] == 2:
+                gate.reached.set()
+                gate.open.wait(30)
+            return result
 
-        monkeypatch.setattr(Predictor, "slice_steps", gated)
+        monkeypatch.setattr(Predictor, "run", gated)
+        real_close = Journal.close
+
+        def close(journal):
+            real_close(journal)
+            gate.closed.set()
+
+        monkeypatch.setattr(Journal, "close", close)
 
 
 def test_cancel_keeps_the_slices_that_are_done(qtbot, ready, viewer, tmp_path, monkeypatch, tiny_dtn) -> None:
@@ -231,10 +236,104 @@ def test_cancel_keeps_the_slices_that_are_done(qtbot, ready, viewer, tmp_path, m
     assert gate.closed.is_set()
     stored = np.asarray(open_volume(tmp_path / "out.zarr").data)
     assert [bool(plane.any()) for plane in stored] == [True, True, True, False]
-    np.testing.assert_array_equal(np.asarray(viewer.layers["em boundaries"].data), stored)
-    assert press(ready, "status").text().startswith("Stopped. 3 of 4 slices are in ")
+    for shown, there in zip(np.asarray(viewer.layers["em boundaries"].data), stored, strict=True):
+        assert not shown.any() or (shown == there).all()
+    assert press(ready, "status").text().startswith("Stopped. ")
+    assert "goes on with it" in press(ready, "status").text()
     assert press(ready, "run").isEnabled()
     assert not press(ready, "cancel").isEnabled()
+
+
+def test_an_unfinished_output_is_gone_on_with(qtbot, ready, tmp_path, monkeypatch, tiny_dtn) -> None:
+    gate = Gate(monkeypatch)
+    press(ready, "run").click()
+    qtbot.waitUntil(gate.reached.is_set, timeout=PATIENCE)
+    press(ready, "cancel").click()
+    gate.open.set()
+    finish(qtbot, ready)
+    asked = []
+
+    def question(*args):
+        asked.append(args[2])
+        return QMessageBox.StandardButton.Yes
+
+    monkeypatch.setattr(QMessageBox, "question", question)
+    press(ready, "run").click()
+    finish(qtbot, ready)
+    assert "out.zarr is unfinished. Go on with it?" in asked[0]
+    stored = np.asarray(open_volume(tmp_path / "out.zarr").data)
+    assert all(almost(stored[z], expected(tiny_dtn, z)) for z in range(4))
+    assert press(ready, "status").text().startswith("4 slices in ")
+
+
+def test_a_pause_holds_the_run_until_it_ends(qtbot, ready, monkeypatch) -> None:
+    gate = Gate(monkeypatch)
+    press(ready, "run").click()
+    qtbot.waitUntil(gate.reached.is_set, timeout=PATIENCE)
+    press(ready, "pause").click()
+    assert press(ready, "pause").text() == "Resume"
+    gate.open.set()
+    qtbot.wait(500)
+    assert ready._volume_lane.busy
+    assert not gate.closed.is_set()
+    press(ready, "pause").click()
+    finish(qtbot, ready)
+    assert press(ready, "status").text().startswith("4 slices in ")
+    assert not press(ready, "pause").isEnabled()
+
+
+def test_a_paused_run_can_be_cancelled(qtbot, ready, monkeypatch) -> None:
+    gate = Gate(monkeypatch)
+    press(ready, "run").click()
+    qtbot.waitUntil(gate.reached.is_set, timeout=PATIENCE)
+    press(ready, "pause").click()
+    gate.open.set()
+    press(ready, "cancel").click()
+    finish(qtbot, ready)
+    assert press(ready, "status").text().startswith("Stopped")
+    assert press(ready, "pause").text() == "Pause"
+
+
+def test_a_rectangle_is_predicted_at_its_place(qtbot, ready, viewer, tmp_path, tiny_dtn) -> None:
+    corners = np.array([[10, 20], [10, 60], [50, 60], [50, 20]]) * 6
+    viewer.add_shapes([corners], shape_type="rectangle")
+    press(ready, "region").setCurrentText("Rectangle")
+    press(ready, "slices").setText("1:3")
+    press(ready, "run").click()
+    finish(qtbot, ready)
+    stored = open_volume(tmp_path / "out.zarr")
+    assert stored.shape == (2, 40, 40)
+    assert stored.translation == (30, 60, 120)
+    shown = np.asarray(viewer.layers["em boundaries"].data)
+    assert almost(shown[1, 10:50, 20:60], expected(tiny_dtn, 1)[10:50, 20:60])
+    shown[1:3, 10:50, 20:60] = 0
+    assert not shown.any()
+
+
+def test_a_rectangle_has_to_be_drawn(qtbot, ready, told) -> None:
+    press(ready, "region").setCurrentText("Rectangle")
+    press(ready, "run").click()
+    assert "draw one in a Shapes layer" in told[-1].message
+
+
+def test_what_the_canvas_shows_is_predicted(qtbot, ready, viewer, tmp_path) -> None:
+    viewer.layers["em"].corner_pixels = np.array([[0, 5, 7], [0, 44, 36]])
+    press(ready, "region").setCurrentText("Current view")
+    press(ready, "run").click()
+    finish(qtbot, ready)
+    stored = open_volume(tmp_path / "out.zarr")
+    assert stored.shape == (4, 40, 30)
+    assert stored.translation == (0, 30, 42)
+
+
+def test_an_estimate_says_what_it_would_take(qtbot, ready, tmp_path) -> None:
+    press(ready, "estimate").click()
+    finish(qtbot, ready)
+    text = press(ready, "status").text()
+    assert text.startswith("4 slices, 16 tiles in 1 blocks · about ")
+    assert "on disk" in text
+    assert "of memory" in text
+    assert not (tmp_path / "out.zarr").exists()
 
 
 @pytest.mark.parametrize("how", ["dock", "viewer"])

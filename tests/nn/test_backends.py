@@ -15,14 +15,18 @@ from napari_dtn.nn.backends import (
     resolve_precision,
 )
 from napari_dtn.nn.dtn import DenseTransformerNetwork, build_network, probability
-from napari_dtn.settings import NetworkSettings
+from napari_dtn.settings import Decoder, NetworkSettings
 
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda")
 
 
-def small(device: str = "cpu", levels: int = 3, base_channels: int = 4) -> DenseTransformerNetwork:
-    settings = NetworkSettings(base_channels=base_channels, levels=levels, transformer_levels=(levels - 1,))
+def small(
+    device: str = "cpu", levels: int = 3, base_channels: int = 4, decoder: Decoder = "mean"
+) -> DenseTransformerNetwork:
+    settings = NetworkSettings(
+        base_channels=base_channels, levels=levels, transformer_levels=(levels - 1,), decoder=decoder
+    )
     network = build_network(settings, sampler="dense" if device == "mps" else None)
     for encoder in network.encoders.values():
         torch.nn.init.normal_(encoder.localise.place.weight, std=0.05)
@@ -71,14 +75,15 @@ def test_a_network_trains_after_it_was_run(device: str) -> None:
     assert all(torch.isfinite(parameter.grad).all() for parameter in network.parameters())
 
 
-def test_the_whole_network_is_one_graph_without_a_linear_solver() -> None:
+@pytest.mark.parametrize("decoder", ["mean", "quadrilaterals"])
+def test_the_whole_network_is_one_graph_without_a_linear_solver(decoder: Decoder) -> None:
     graphs = []
 
     def record(graph: torch.fx.GraphModule, _: list[torch.Tensor]) -> object:
         graphs.append(graph)
         return graph.forward
 
-    network, tiles = small(), torch.randn(2, 1, 24, 24)
+    network, tiles = small(decoder=decoder), torch.randn(2, 1, 24, 24)
     traced = compile_network(network, backend=record, fullgraph=True)
     with torch.no_grad():
         torch.testing.assert_close(traced(tiles), network(tiles), rtol=0, atol=1e-6)

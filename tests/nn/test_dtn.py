@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,8 +25,9 @@ def used(settings: NetworkSettings) -> DenseTransformerNetwork:
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 1.0
     network.train()(torch.randn(4, settings.in_channels, 32, 32))
-    for encoder in network.encoders.values():
-        torch.nn.init.normal_(encoder.localise.place.weight, std=0.1)
+    for name, weight in network.named_parameters():
+        if name.endswith("localise.place.weight"):
+            torch.nn.init.normal_(weight, std=0.1)
     return network.eval()
 
 
@@ -41,6 +43,28 @@ def test_at_the_identity_it_is_the_unet_of_the_same_weights(
     unet.load_state_dict(shared)
     image = torch.randn(2, 1, 24, 37, device=device)
     torch.testing.assert_close(dtn.to(device)(image), unet.to(device)(image), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("levels", [(1,), (3,), (1, 2, 3)])
+def test_at_the_identity_the_place_of_the_skip_connection_does_not_matter(
+    device: str, sampler: str, levels: tuple[int, ...]
+) -> None:
+    warped = used(small(transformer_levels=levels, sampler=sampler, localisation="identity"))
+    direct = build_network(replace(warped.settings, skip="direct")).eval()
+    direct.load_state_dict(warped.state_dict())
+    image = torch.randn(2, 1, 24, 37, device=device)
+    torch.testing.assert_close(direct.to(device)(image), warped.to(device)(image), rtol=1e-4, atol=1e-4)
+
+
+def test_a_direct_skip_connection_stays_out_of_the_warp(device: str, sampler: str) -> None:
+    """With everything below the pair silenced, the answer is the U-Net's, whatever the warp."""
+    network = used(small(transformer_levels=(1,), sampler=sampler, skip="direct")).to(device)
+    torch.nn.init.zeros_(network.up[0].grow.weight)
+    torch.nn.init.zeros_(network.up[0].grow.bias)
+    image = torch.randn(2, 1, 24, 37, device=device)
+    before = network(image)
+    torch.nn.init.normal_(network.encoders["1"].localise.place.weight, std=0.3)
+    torch.testing.assert_close(network(image), before)
 
 
 def test_a_warp_changes_the_answer(device: str, sampler: str) -> None:

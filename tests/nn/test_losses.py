@@ -4,7 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from napari_dtn.nn.losses import masked_cross_entropy
+from napari_dtn.nn.losses import masked_cross_entropy, warp_penalty
+from napari_dtn.nn.tps import pixel_centres
+from napari_dtn.settings import WarpPenalties
 
 
 def test_full_boundary_annotation_is_torchs_binary_cross_entropy(device: str) -> None:
@@ -66,3 +68,50 @@ def test_the_loss_pulls_towards_the_annotation(device: str) -> None:
     masked_cross_entropy(logits, torch.tensor([[[1, 2]]], device=device)).backward()
     boundary, inside = logits.grad.flatten().tolist()
     assert boundary < 0 < inside, "a step down the gradient raises the boundary logit, lowers the inside one"
+
+
+def identity(height: int, width: int) -> torch.Tensor:
+    return pixel_centres(height, width).float().view(1, height, width, 2)
+
+
+def penalty(grid: torch.Tensor, **weights: float) -> float:
+    return float(warp_penalty(grid, torch.zeros(1, 16, 16), WarpPenalties(**weights)))
+
+
+def test_a_warp_at_rest_is_asked_for_nothing() -> None:
+    assert penalty(identity(8, 9), displacement=1, bending=1, folding=1) == pytest.approx(0, abs=1e-10)
+    assert penalty(identity(8, 9) + 5) == 0, "without a weight nothing counts"
+
+
+def test_displacement_is_the_mean_squared_distance() -> None:
+    assert penalty(identity(8, 9) + torch.tensor([0.3, 0.4]), displacement=2) == pytest.approx(2 * 0.25)
+
+
+def test_an_affine_warp_does_not_bend_and_a_parabola_does() -> None:
+    grid = identity(8, 9)
+    affine = grid @ torch.tensor([[0.5, 0.1], [-0.2, 0.8]])
+    assert penalty(affine, bending=1) == pytest.approx(0, abs=1e-9)
+    cells = torch.arange(9.0).square().expand(8, 9) * 0.5  # second difference 1 along x
+    parabola = grid.clone()
+    parabola[0, ..., 0] = cells / 4 - 1
+    assert penalty(parabola, bending=1) == pytest.approx(1, rel=1e-5)
+
+
+def test_folding_counts_what_the_area_lacks() -> None:
+    mirrored = identity(8, 9) * torch.tensor([-1.0, 1.0])
+    assert penalty(mirrored, folding=1) == pytest.approx(1.1, rel=1e-5)
+    assert penalty(identity(8, 9) * 0.5, folding=1) == 0
+
+
+def test_boundary_rewards_samples_on_it() -> None:
+    annotation = torch.full((1, 16, 16), 2)
+    annotation[:, :, :8] = 1
+    halves = WarpPenalties(boundary=1)
+    grid = identity(8, 8)
+    everywhere = float(warp_penalty(grid, annotation, halves))
+    drawn = torch.stack([grid[..., 0] * 0.4 - 0.6, grid[..., 1]], dim=-1)
+    assert everywhere == pytest.approx(0.5)
+    assert float(warp_penalty(drawn, annotation, halves)) == pytest.approx(0, abs=1e-6)
+    moved = (0.99 * grid).requires_grad_()  # off the pixels, where bilinear samples have a kink
+    warp_penalty(moved, annotation, halves).backward()
+    assert moved.grad[0, :, 4, 0].min() > 0, "the samples next to it are pulled towards it"

@@ -46,21 +46,52 @@ def test_gradcheck(double_device: str, sampler: str, operation: str, spread: flo
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("other", ["dense", "indexed"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 2e-5)])
-def test_native_and_dense_agree(
-    double_device: str, operation: str, dtype: torch.dtype, tolerance: float
+def test_the_samplers_agree(
+    double_device: str, operation: str, other: str, dtype: torch.dtype, tolerance: float
 ) -> None:
     values = torch.randn(2, 3, 7, 12)
     grid = grid_off_the_kinks((7, 12)).to(double_device, dtype)
     weights = torch.randn(2, 3, 7, 12).to(double_device, dtype)
     results = []
-    for sampler in ("native", "dense"):
+    for sampler in ("native", other):
         v = values.to(double_device, dtype).requires_grad_()
         g = grid.clone().requires_grad_()
         out = OPERATIONS[operation](v, g, sampler=sampler)
         results.append((out, *torch.autograd.grad((out * weights).sum(), (v, g))))
-    for native, dense in zip(*results, strict=True):
-        torch.testing.assert_close(native, dense, rtol=tolerance, atol=tolerance)
+    for native, found in zip(*results, strict=True):
+        torch.testing.assert_close(native, found, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("spread", [1.0, 0.4, 2.5])
+@pytest.mark.parametrize("size", [(7, 12), (1, 6), (5, 1)])
+def test_native_is_what_the_kernels_of_pytorch_say(
+    double_device: str, size: tuple[int, int], spread: float
+) -> None:
+    grid = grid_off_the_kinks((7, 12), spread).to(double_device)
+    values = torch.randn(2, 3, *size, dtype=DOUBLE, device=double_device, requires_grad=True)
+    read = torch.nn.functional.grid_sample(values, grid, align_corners=True)
+    torch.testing.assert_close(sample(values, grid), read, rtol=1e-12, atol=1e-12)
+    handed = torch.randn(2, 3, 7, 12, dtype=DOUBLE, device=double_device)
+    (expected,) = torch.autograd.grad(read, values, handed)
+    torch.testing.assert_close(splat(handed, grid, size), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_points_that_are_not_numbers_crash_nothing(device: str, sampler: str, operation: str) -> None:
+    grid = identity(5, 6, torch.float32, device).clone()
+    grid[0, 0, 0, 0], grid[0, 4, 5, 1], grid[0, 2, 2, 0] = float("nan"), float("inf"), -float("inf")
+    out = OPERATIONS[operation](torch.ones(1, 2, 5, 6, device=device), grid, sampler=sampler)
+    assert out.shape == (1, 2, 5, 6)
+    assert not torch.isfinite(out).all(), "what came of it can be seen"
+
+
+def test_the_native_sampler_keeps_the_channels_last_on_a_cpu() -> None:
+    values = torch.randn(2, 3, 7, 12).contiguous(memory_format=torch.channels_last)
+    grid = identity(7, 12, torch.float32).expand(2, -1, -1, -1)
+    for operation in OPERATIONS.values():
+        assert operation(values, grid).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_dense_gradient_on_a_pixel_is_the_central_difference(double_device: str) -> None:

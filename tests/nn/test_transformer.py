@@ -3,25 +3,26 @@ from __future__ import annotations
 import pytest
 import torch
 
+from napari_dtn.nn.localisation import PooledLocaliser, RunningNorm, SpatialLocaliser, make_localiser
 from napari_dtn.nn.sampling import restore, sample
 from napari_dtn.nn.tps import fold_over, lattice, pixel_centres
-from napari_dtn.nn.transformer import Localisation, RunningNorm, TransformerDecoder, TransformerEncoder
+from napari_dtn.nn.transformer import TransformerDecoder, TransformerEncoder
 
 
-def answering(channels: int = 3, fiducials: int = 4, amount: float = 0.1) -> Localisation:
+def answering(channels: int = 3, fiducials: int = 4, amount: float = 0.1) -> PooledLocaliser:
     """Localisation network that no longer stands at the identity."""
-    network = Localisation(channels, fiducials)
+    network = PooledLocaliser(channels, fiducials)
     torch.nn.init.normal_(network.place.weight, std=amount)
     return network
 
 
-def follow_fast(network: Localisation) -> None:
+def follow_fast(network: PooledLocaliser) -> None:
     norm = network.reduce[-1]
     assert isinstance(norm, RunningNorm)
     norm.momentum = 0.5
 
 
-def moved(network: Localisation, features: torch.Tensor) -> torch.Tensor:
+def moved(network: PooledLocaliser, features: torch.Tensor) -> torch.Tensor:
     """What the fully connected layers add inside the tanh, (N, 2 K)."""
     return torch.atanh(network(features)).flatten(1) - network.rest
 
@@ -32,7 +33,7 @@ def moved(network: Localisation, features: torch.Tensor) -> torch.Tensor:
 def test_localisation_starts_at_rest(
     device: str, fiducials: int, size: tuple[int, int], training: bool
 ) -> None:
-    network = Localisation(3, fiducials).to(device).train(training)
+    network = PooledLocaliser(3, fiducials).to(device).train(training)
     points = network(torch.randn(4, 3, *size, device=device))
     assert points.shape == (4, fiducials**2, 2)
     torch.testing.assert_close(points.cpu(), lattice(fiducials).float().expand_as(points), rtol=0, atol=1e-7)
@@ -73,7 +74,7 @@ def test_images_that_are_all_alike_are_not_warped(device: str) -> None:
 
 
 def test_a_constant_warp_cannot_be_learned(device: str) -> None:
-    network = Localisation(3, 4).to(device).train()
+    network = PooledLocaliser(3, 4).to(device).train()
     network.reduce[-1].momentum = 0.2
     images = torch.randn(8, 3, 16, 16, device=device)
     target = (lattice(4).float() + 0.1).to(device)
@@ -120,7 +121,7 @@ def test_running_norm_gradient_survives_the_next_step(device: str) -> None:
 
 @pytest.mark.parametrize("size", [(28, 28), (7, 12), (1, 5), (1, 1)])
 def test_encoder_and_decoder_start_as_nothing(device: str, sampler: str, size: tuple[int, int]) -> None:
-    encoder = TransformerEncoder(3, 4, sampler).to(device).eval()
+    encoder = TransformerEncoder(PooledLocaliser(3, 4), sampler).to(device).eval()
     decoder = TransformerDecoder(sampler)
     features = torch.randn(2, 3, *size, device=device)
     warped, grid = encoder(features)
@@ -131,7 +132,7 @@ def test_encoder_and_decoder_start_as_nothing(device: str, sampler: str, size: t
 
 
 def test_encoder_samples_and_decoder_restores_with_one_grid(device: str, sampler: str) -> None:
-    encoder = TransformerEncoder(3, 4, sampler).to(device).eval()
+    encoder = TransformerEncoder(PooledLocaliser(3, 4), sampler).to(device).eval()
     torch.nn.init.normal_(encoder.localise.place.weight, std=0.1)
     features = torch.randn(2, 3, 9, 13, device=device)
     warped, grid = encoder(features)
@@ -142,7 +143,7 @@ def test_encoder_samples_and_decoder_restores_with_one_grid(device: str, sampler
 
 
 def test_the_grid_stays_float32_under_autocast(device: str, sampler: str) -> None:
-    encoder = TransformerEncoder(3, 4, sampler).to(device).eval()
+    encoder = TransformerEncoder(PooledLocaliser(3, 4), sampler).to(device).eval()
     features = torch.randn(2, 3, 28, 28, device=device).bfloat16()
     with torch.autocast(device, torch.bfloat16):
         warped, grid = encoder(features)
@@ -151,3 +152,45 @@ def test_the_grid_stays_float32_under_autocast(device: str, sampler: str) -> Non
     torch.testing.assert_close(grid, identity, rtol=0, atol=2e-6)
     assert (warped.dtype, restored.dtype) == (torch.bfloat16, torch.bfloat16)
     torch.testing.assert_close(restored, features, rtol=1e-2, atol=1e-2)
+
+
+def test_spatial_offsets_answer_to_what_lies_around_a_point(device: str) -> None:
+    """A change in one corner of the map moves the points there and leaves the far corner alone."""
+    network = SpatialLocaliser(3, 4).to(device).eval()
+    torch.nn.init.normal_(network.place.weight, std=0.1)
+    features = torch.randn(1, 3, 32, 32, device=device)
+    changed = features.clone()
+    changed[:, :, :6, :6] += 3
+    shift = (network(changed) - network(features)).view(4, 4, 2).norm(dim=-1)
+    assert shift[0, 0] > 1e-3
+    assert shift[2:, 2:].max() < 1e-6
+
+
+def test_spatial_offsets_of_data_that_are_all_alike_vanish(device: str) -> None:
+    network = SpatialLocaliser(3, 4).to(device).train()
+    torch.nn.init.normal_(network.place.weight, std=0.3)
+    network.norm.momentum = 0.5
+    image = torch.randn(1, 3, 16, 16, device=device).expand(4, -1, -1, -1)
+    for _ in range(80):
+        points = network(image)
+    torch.testing.assert_close(points, lattice(4).float().to(device).expand_as(points), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["pooled", "spatial", "identity", "random"])
+def test_every_localiser_gives_points_inside(device: str, kind: str) -> None:
+    network = make_localiser(kind, 3, 5).to(device)
+    for features in (torch.randn(2, 3, 8, 9, device=device), torch.randn(3, 3, 1, 1, device=device)):
+        points = network(features)
+        assert points.shape == (len(features), 25, 2)
+        assert (points.abs() < 1).all()
+
+
+def test_random_warps_differ_in_training_and_agree_in_use(device: str) -> None:
+    network, features = make_localiser("random", 3, 4).to(device), torch.randn(2, 3, 8, 8, device=device)
+    first, again = network(features), network(features)
+    assert not torch.equal(first, again)
+    assert not torch.equal(first[0], first[1])
+    used = network.eval()(features)
+    assert torch.equal(used, network(features))
+    assert torch.equal(used[0], used[1])
+    assert (used[0] - lattice(4).float().to(device)).abs().max() > 0.01

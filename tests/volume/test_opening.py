@@ -250,6 +250,14 @@ def test_missing_and_unknown(tmp_path: Path):
         open_volume(f"{tmp_path / 'a.tif'}::/raw")
 
 
+def test_a_stray_zarr_above_a_missing_file_does_not_claim_it(tmp_path: Path):
+    zarr.create_group(str(tmp_path))
+    (tmp_path / "folder").mkdir()
+    assert not sniff(tmp_path / "folder" / "no.tif")
+    with pytest.raises(FileNotFoundError, match="does not exist; check the path"):
+        open_volume(tmp_path / "folder" / "no.tif")
+
+
 def test_volume_from_arrays(tmp_path: Path):
     expected = stack()
     array = zarr.create_array(str(tmp_path / "a.zarr"), data=expected)

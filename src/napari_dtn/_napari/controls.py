@@ -30,6 +30,7 @@ from napari_dtn._napari.slice_note import BadSlicesNote
 from napari_dtn.settings import Device, PredictSettings, VoxelSize, usable_cores
 
 NAME = "predict"
+WHOLE, VIEW, RECTANGLE = REGIONS = ("Whole volume", "Current view", "Rectangle")
 
 
 class VoxelSizeBoxes(QWidget):
@@ -77,6 +78,7 @@ class PredictControls(QWidget):
         self.bad_slices = named(BadSlicesNote(), f"{NAME}.bad_slices", "Bad slices of the image layer.")
         self.voxel_size = VoxelSizeBoxes()
         self._make_model()
+        self._make_region()
         self._make_output()
         self._make_actions()
         self.settings = SettingsForm(PredictSettings, NAME, ("device",), threads=spare_cores())
@@ -95,6 +97,25 @@ class PredictControls(QWidget):
             "Where the network runs. “auto” takes a GPU where there is one.",
         )
         self.device.addItem("auto", "auto")
+
+    def _make_region(self) -> None:
+        self.region = named(
+            _shrinking_box(),
+            f"{NAME}.region",
+            "What “Predict volume” predicts: all of every slice, what the canvas shows, or the rectangle in "
+            "the selected Shapes layer.",
+        )
+        for text in REGIONS:
+            self.region.addItem(text, text)
+        self.slices = named(
+            QLineEdit(), f"{NAME}.slices", "Which slices, as start:stop; empty for all of them."
+        )
+        self.slices.setPlaceholderText("all slices")
+        self.estimate = named(
+            QPushButton("Estimate"),
+            f"{NAME}.estimate",
+            "Time one batch, and say what “Predict volume” would take: tiles, time, disk and memory.",
+        )
 
     def _make_output(self) -> None:
         self.output = named(
@@ -116,10 +137,19 @@ class PredictControls(QWidget):
             "fiducial points, their displacements, and the warped grid.",
         )
         self.run = named(
-            QPushButton("Predict volume"), f"{NAME}.run", "Predict every slice in the background."
+            QPushButton("Predict volume"),
+            f"{NAME}.run",
+            "Predict the region in the background. An unfinished output is gone on with.",
         )
+        self.pause = named(
+            QPushButton("Pause"), f"{NAME}.pause", "Wait after the tiles in progress, until pressed again."
+        )
+        self.pause.setCheckable(True)
+        self.pause.toggled.connect(lambda on: self.pause.setText("Resume" if on else "Pause"))
         self.cancel = named(
-            QPushButton("Cancel"), f"{NAME}.cancel", "Stop now; slices that are done stay on disk."
+            QPushButton("Cancel"),
+            f"{NAME}.cancel",
+            "Stop after the tiles in progress; what is done stays on disk, and can be gone on with.",
         )
         self.progress = named(QProgressBar(), f"{NAME}.progress", "How far the prediction is.")
         self.progress.setRange(0, 1)
@@ -137,12 +167,13 @@ class PredictControls(QWidget):
         form.addRow("Model", _row(self.model, self.model_file))
         form.addRow("", self.model_info)
         form.addRow("Device", self.device)
+        form.addRow("Region", _row(self.region, self.slices))
         form.addRow("Output", _row(self.output, self.output_file))
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addWidget(self.settings)
         layout.addWidget(_row(self.preview, self.warp))
-        layout.addWidget(_row(self.run, self.cancel))
+        layout.addWidget(_row(self.estimate, self.run, self.pause, self.cancel))
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
         layout.addStretch(1)
@@ -190,6 +221,10 @@ class PredictControls(QWidget):
     def show_busy(self, running: bool, looking: bool) -> None:
         """Enable what can be pressed while a volume is predicted, or a slice."""
         self.run.setEnabled(not running)
+        self.estimate.setEnabled(not running)
+        self.pause.setEnabled(running)
+        if not running:
+            self.pause.setChecked(False)
         self.preview.setEnabled(not looking)
         self.cancel.setEnabled(running or looking)
 

@@ -16,13 +16,14 @@ from qtpy.QtCore import QCoreApplication, QObject, QThread, QThreadPool, Signal
 from superqt.utils import WorkerBase
 from superqt.utils._qthreading import WorkerBaseSignals
 
+from napari_dtn.words import is_out_of_memory
+
 logger = logging.getLogger(__name__)
 
 Outcome = Literal["done", "failed", "cancelled"]
 Steps = Callable[[], Iterator[Any]]
 _NICENESS = 5
 _PATIENCE = 60_000  # ms that the end of the program waits for the last batch
-_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "unable to allocate")
 
 
 class _Signals(WorkerBaseSignals):
@@ -49,6 +50,8 @@ class Job(WorkerBase):
         super().__init__(SignalsClass=_Signals)
         self.what = what
         self._steps = steps
+        self._may_go_on = threading.Event()
+        self._may_go_on.set()
 
     def run(self) -> None:
         """Iterate until the end, an error, or :meth:`quit`; Qt calls this in the thread."""
@@ -66,14 +69,24 @@ class Job(WorkerBase):
             self._finished.emit(self)
 
     def work(self) -> None:
-        """Iterate the generator; an abort takes effect after the step in progress."""
+        """Iterate the generator; an abort or a pause takes effect after the step in progress."""
         if self.abort_requested:
             return
         with closing(self._steps()) as steps:  # type: ignore[type-var]
             for step in steps:
                 self.stepped.emit(self, step)
+                self._may_go_on.wait()
                 if self.abort_requested:
                     return
+
+    def hold(self, on: bool) -> None:
+        """Wait after the step in progress, or go on."""
+        self._may_go_on.clear() if on else self._may_go_on.set()
+
+    def quit(self) -> None:
+        """Ask it to stop after the step in progress."""
+        super().quit()
+        self._may_go_on.set()
 
     def start(self) -> None:
         """Start in the pool of low priority."""
@@ -167,6 +180,11 @@ class Lane(QObject):
             self._job.quit()
             self._next = job
 
+    def pause(self, on: bool) -> None:
+        """Let the current job wait after its step, or go on."""
+        if self._job is not None:
+            self._job.hold(on)
+
     def cancel(self) -> None:
         """Ask the job to stop at its next step, and forget the one that waits."""
         self._next = None
@@ -210,7 +228,7 @@ def in_plain_words(error: Exception, what: str) -> str:
     The core's own errors (wrong values, missing files) name the value and the fix, and stay as they are.
     """
     text = str(error).strip()
-    if isinstance(error, MemoryError) or any(words in text.lower() for words in _MEMORY):
+    if is_out_of_memory(error):
         return (
             f"{what} failed: not enough memory. Choose a smaller batch size under Advanced, close other "
             "programs, or choose the device cpu."

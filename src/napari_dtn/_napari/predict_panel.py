@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec
 
 from napari.utils.notifications import show_info
 from qtpy.QtCore import QEvent, QTimer
@@ -24,10 +24,12 @@ from napari_dtn._napari.layers import (
     snapshot_of,
     stated_voxel_size,
 )
+from napari_dtn._napari.region import region_of
+from napari_dtn._napari.run import Run
 from napari_dtn._napari.view import ViewWatcher, looked_at, show_slice, slice_in_view
 from napari_dtn.nn.bundled import bundled_models
-from napari_dtn.settings import VoxelSize
-from napari_dtn.words import duration, progress_words, size_words
+from napari_dtn.settings import Roi, VoxelSize
+from napari_dtn.words import duration, plan_words, progress_words, size_words
 
 if TYPE_CHECKING:
     import napari.layers
@@ -73,14 +75,21 @@ class PredictPanel(QWidget):
         self._desk = tasks.Desk()
         self._cards: dict[str, ModelCard] = {}
         self._tile_shown: Any = None
-        self._running: _Run | None = None
+        self._running: Run | None = None
         self._surveyed = False
         self._choice = LayerChoice(viewer)
         self.controls = PredictControls(self._choice)
         self._volume_lane = Lane(self, keep_last=True)
         self._preview_lane, self._warp_lane, self._survey_lane = Lane(self), Lane(self), Lane(self)
-        self._lanes = [self._volume_lane, self._preview_lane, self._warp_lane, self._survey_lane]
-        self._lanes.append(self.controls.bad_slices.lane)
+        self._estimate_lane = Lane(self)
+        self._lanes = [
+            self._volume_lane,
+            self._preview_lane,
+            self._warp_lane,
+            self._survey_lane,
+            self._estimate_lane,
+            self.controls.bad_slices.lane,
+        ]
         self._watcher = ViewWatcher(viewer, self)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -102,7 +111,11 @@ class PredictPanel(QWidget):
         controls.preview.clicked.connect(self._preview)
         controls.warp.toggled.connect(self._toggle_warp)
         controls.run.clicked.connect(self._predict_volume)
+        controls.pause.toggled.connect(self._volume_lane.pause)
         controls.cancel.clicked.connect(self.cancel)
+        controls.estimate.clicked.connect(self._estimate)
+        self._estimate_lane.stepped.connect(lambda plan: controls.show_status(plan_words(plan)))
+        self._estimate_lane.ended.connect(self._show_busy)
         self._volume_lane.stepped.connect(self._on_volume_step)
         self._volume_lane.ended.connect(self._on_volume_ended)
         self._preview_lane.stepped.connect(self._on_preview_step)
@@ -326,20 +339,33 @@ class PredictPanel(QWidget):
     # ---- volume
 
     @_notified
+    def _estimate(self, checked: bool = False) -> None:
+        layer, request = self._request()
+        roi = self._region(layer)
+        self._estimate_lane.start("Estimating", partial(tasks.estimate, self._desk, request, roi))
+        self.controls.show_status("Estimating …")
+
+    def _region(self, layer: napari.layers.Image) -> Roi:
+        controls = self.controls
+        return region_of(self._viewer, layer, controls.region.currentData(), controls.slices.text())
+
+    @_notified
     def _predict_volume(self, checked: bool = False) -> None:
         layer, _ = self._request()
         output = self._output()
-        if output.exists() and not self._may_replace(output):
+        how = self._ask_about(output)
+        if how == "stop":
             return
         self._scale_layer(layer)
         layer, request = self._request()
-        self._running = _Run(layer, output)
+        roi = self._region(layer)
+        self._running = Run(layer, output, roi)
         if (
             request.model in self._cards
         ):  # a new layer takes napari a while: before the job, not while it runs
             self._running.show(self._viewer, self._cards[request.model].network.n_classes)
         self._volume_lane.start(
-            "Predicting the volume", partial(tasks.whole, self._desk, request, output, output.exists())
+            "Predicting the volume", partial(tasks.whole, self._desk, request, output, how == "anew", roi)
         )
         self.controls.show_progress(0, 0, "loading the model …")
         self._show_busy()
@@ -351,11 +377,18 @@ class PredictPanel(QWidget):
         path = Path(text).expanduser()
         return path if path.suffix == ".zarr" else path.with_name(path.name + ".zarr")
 
-    def _may_replace(self, output: Path) -> bool:
-        answer = QMessageBox.question(
-            self, "Replace the prediction?", f"{output} exists. Replace it by a new prediction?"
-        )
-        return bool(answer == QMessageBox.StandardButton.Yes)
+    def _ask_about(self, output: Path) -> Literal["begin", "anew", "stop"]:
+        """Ask what to do with an output that is there: go on with it, replace it, or neither."""
+        if not output.exists():
+            return "begin"
+        yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
+        if tasks.is_unfinished(output):
+            text = f"{output} is unfinished. Go on with it? “No” begins it anew."
+            buttons = yes | no | QMessageBox.StandardButton.Cancel
+            answer = QMessageBox.question(self, "Go on with the prediction?", text, buttons)
+            return "begin" if answer == yes else "anew" if answer == no else "stop"
+        text = f"{output} exists. Replace it by a new prediction?"
+        return "anew" if QMessageBox.question(self, "Replace the prediction?", text) == yes else "stop"
 
     def _on_volume_step(self, part: tasks.VolumePart) -> None:
         run, step = self._running, part.step
@@ -368,7 +401,7 @@ class PredictPanel(QWidget):
             overlay = run.show(self._viewer, part.classes)
             if not run.linked:
                 run.linked = True
-                overlays.show_source(overlay, part.stored, part.request.maker)
+                overlays.show_source(overlay, part.stored, run.maker(part.request))
             if step.slice_done:
                 overlays.complete(overlay, step.z)
 
@@ -382,7 +415,10 @@ class PredictPanel(QWidget):
         elif self._volume_lane.outcome == "done":
             self.controls.show_end(f"{run.done} slices in {duration(run.elapsed)}, saved to {run.output}")
         else:
-            self.controls.show_end(f"Stopped. {run.done} of {run.total} slices are in {run.output}")
+            self.controls.show_end(
+                f"Stopped. {run.done} of {run.total} slices and more are in {run.output}; "
+                "“Predict volume” goes on with it."
+            )
 
     # ---- small things
 
@@ -394,31 +430,6 @@ class PredictPanel(QWidget):
 
     def _show_busy(self) -> None:
         self.controls.show_busy(self._volume_lane.busy, self._preview_lane.busy)
-
-
-class _Run:
-    """A volume that is being predicted."""
-
-    def __init__(self, image: napari.layers.Image, output: Path) -> None:
-        self.image = image
-        self.output = output
-        self.overlay: napari.layers.Layer | None = None
-        self.linked = False  # the overlay shows the file
-        self.done = self.total = 0
-        self.elapsed = 0.0
-        self._added = False
-
-    def show(self, viewer: napari.viewer.Viewer, classes: int) -> napari.layers.Layer:
-        """Return the overlay; made where it is missing."""
-        if self.overlay is None:
-            self._added = overlays.find(viewer, self.image, BOUNDARIES) is None
-            self.overlay = overlays.boundary_layer(viewer, self.image, classes)
-        return self.overlay
-
-    def take_back(self, viewer: napari.viewer.Viewer) -> None:
-        """Remove the overlay of a run that came to nothing."""
-        if self._added and self.overlay in viewer.layers:
-            viewer.layers.remove(self.overlay)
 
 
 def _stop(lanes: list[Lane], *_: Any) -> None:

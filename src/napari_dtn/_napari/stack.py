@@ -10,6 +10,40 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """An array of a box of the volume, seen at its place: 0 around it.
+
+    Parameters
+    ----------
+    array
+        ``(Z, Y, X)`` or ``(C, Z, Y, X)``.
+    box
+        Its place.
+    volume
+        Shape of the volume, ``(Z, Y, X)``.
+    """
+
+    array: Any
+    box: tuple[slice, slice, slice]
+    volume: tuple[int, int, int]
+
+    def __getitem__(self, key: tuple[Any, ...]) -> NDArray[np.uint8]:
+        """Return pixels by one index or slice for each axis."""
+        *classes, z, y, x = key
+        if not self.box[0].start <= z < self.box[0].stop:
+            return self._blank(classes, y, x)
+        out = self._blank(classes, slice(None), slice(None))
+        out[..., self.box[1], self.box[2]] = self.array[(*classes, z - self.box[0].start)]
+        found: NDArray[np.uint8] = out[..., y, x]
+        return found
+
+    def _blank(self, classes: list[Any], y: Any, x: Any) -> NDArray[np.uint8]:
+        shape = (*self.array.shape[:-3], *self.volume[1:])
+        blank = np.broadcast_to(np.zeros((), np.uint8), shape)
+        return np.array(blank[(*classes, y, x)])
+
+
 @dataclass(eq=False)
 class SliceStack:
     """Array-like ``(Z, Y, X)`` or ``(C, Z, Y, X)``, uint8, 0 where nothing is predicted.

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_dtn.settings import Device, PredictSettings
+from napari_dtn._napari.stack import Placed
+from napari_dtn.settings import Device, PredictSettings, Roi
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari_dtn._napari.layers import Snapshot
     from napari_dtn.nn.checkpoint import Model, ModelCard
-    from napari_dtn.predict import Predictor, TileDone
+    from napari_dtn.predict import Plan, Predictor, TileDone
     from napari_dtn.volume.defects import SliceCheck
     from napari_dtn.volume.intensity import Intensity
     from napari_dtn.volume.opening import Volume
@@ -159,7 +160,7 @@ class VolumePart:
     step
         How far it is.
     stored
-        The file's array, to look into; ``(Z, Y, X)``, or ``(C, Z, Y, X)`` for several classes.
+        The file's array at its place in the volume; ``(Z, Y, X)``, or ``(C, Z, Y, X)`` for several classes.
     classes
         Maps in it.
     """
@@ -170,22 +171,41 @@ class VolumePart:
     classes: int
 
 
-def whole(desk: Desk, request: Request, output: Path, overwrite: bool) -> Iterator[VolumePart]:
-    """Predict the whole volume into a file."""
+def is_unfinished(output: Path) -> bool:
+    """Whether an output can be gone on with."""
+    from napari_dtn.predict.output import is_unfinished
+
+    return is_unfinished(output)
+
+
+def whole(desk: Desk, request: Request, output: Path, overwrite: bool, roi: Roi) -> Iterator[VolumePart]:
+    """Predict the volume, or a box of it, into a file, or go on with an unfinished one."""
     from contextlib import closing
     from dataclasses import replace
 
     import zarr
 
+    from napari_dtn.predict import pinned
+
+    settings = request.settings if overwrite else pinned(request.settings, output)
     # Set up once for previews and volumes alike; only the voxel size may have been stated since.
-    predictor = replace(desk.predictor(request), volume=request.volume)
+    predictor = replace(desk.predictor(replace(request, settings=settings)), volume=request.volume)
     stored = None
-    steps = predictor.write(output, overwrite=overwrite)
+    steps = predictor.write(output, roi, overwrite)
     with closing(steps):  # type: ignore[type-var]
         for step in steps:
             if stored is None:
-                stored = zarr.open_array(str(output / "0"), mode="r")
+                array = zarr.open_array(str(output / "0"), mode="r")
+                box, shape = roi.within(request.volume.shape), request.volume.shape
+                stored = array if array.shape[-3:] == shape else Placed(array, box, shape)
             yield VolumePart(request, step, stored, predictor.classes)
+
+
+def estimate(desk: Desk, request: Request, roi: Roi) -> Iterator[Plan]:
+    """Say what a prediction would take."""
+    from napari_dtn.predict import plan_of
+
+    yield plan_of(desk.predictor(request), roi)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,19 +9,29 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from napari_dtn import __version__
+from napari_dtn.cli.classes import scores_of_volume, scores_on_images
 from napari_dtn.cli.options import (
     Box,
     JsonOption,
     Reading,
     Switch,
     TrainingInput,
+    dataset_defaults,
 )
 from napari_dtn.cli.terminal import TrainingWatch, interruptible, plain, progress, say, write_json
-from napari_dtn.settings import NetworkSettings, PredictSettings, Roi, TrainSettings, parse_range
-from napari_dtn.words import bad_slice_words, checked_words, duration, progress_words
+from napari_dtn.settings import (
+    Device,
+    NetworkSettings,
+    Precision,
+    PredictSettings,
+    Roi,
+    TrainSettings,
+    parse_range,
+)
+from napari_dtn.words import bad_slice_words, checked_words, plan_words, progress_words
 
 if TYPE_CHECKING:
-    from napari_dtn.train import TrainingData
+    from napari_dtn.train import TrainingData, TrainingSource
     from napari_dtn.volume.opening import Volume
 
 app = App(
@@ -29,6 +39,7 @@ app = App(
     name="napari-dtn",
     help="Dense Transformer Networks for boundaries in electron microscopy volumes.",
     version=__version__,
+    config=dataset_defaults,
 )
 
 
@@ -84,10 +95,7 @@ def info(
     bad_slices
         Look for black, saturated, blank, duplicated and shifted slices, in at most 500 slices.
     """
-    from napari_dtn.nn.checkpoint import bundled_models
-
-    is_model = path in bundled_models() or Path(path).suffix == ".safetensors"
-    description = _describe_model(path) if is_model else _describe_volume(path, reading, bad_slices)
+    description = _describe_model(path) if _is_model(path) else _describe_volume(path, reading, bad_slices)
     if json_ is None:
         for key, value in _in_words(description).items():
             print(f"{key:>14}  {plain(value)}")
@@ -96,7 +104,7 @@ def info(
 
 @app.command
 def train(
-    data: TrainingInput,
+    data: TrainingInput = TrainingInput(),
     *,
     output: Annotated[Path, Parameter(alias="-o")],
     arch: Literal["dtn", "unet"] = "dtn",
@@ -107,7 +115,7 @@ def train(
     overwrite: Annotated[bool, Switch] = False,
     json_: Annotated[JsonOption, Parameter(name="--json")] = None,
 ) -> None:
-    """Train a model on annotated slices.
+    """Train a model on annotated slices, or on PASCAL VOC.
 
     Parameters
     ----------
@@ -154,10 +162,12 @@ def predict(
     reading: Reading = Reading(),
     settings: Annotated[PredictSettings, Parameter(name="*")] = PredictSettings(),
     overwrite: Annotated[bool, Switch] = False,
+    workers: int = 0,
+    scheduler: str = "",
     dry_run: Annotated[bool, Switch] = False,
     json_: Annotated[JsonOption, Parameter(name="--json")] = None,
 ) -> None:
-    """Predict the boundaries of a volume into OME-Zarr.
+    """Predict the boundaries of a volume into OME-Zarr; the same command goes on with an unfinished output.
 
     Parameters
     ----------
@@ -169,9 +179,13 @@ def predict(
     model
         A bundled model, or a file.
     overwrite
-        Replace an output that is already there.
+        Replace an output that is already there, finished or not.
+    workers
+        Processes of this machine that share the work, by dask.distributed.
+    scheduler
+        Address of a dask scheduler whose workers do the work.
     dry_run
-        Say what would be done and how long it would take, and write nothing.
+        Say what would be done and what it would take, and write nothing.
     """
     from napari_dtn.nn.checkpoint import load_model
     from napari_dtn.predict import plan, predict
@@ -181,13 +195,10 @@ def predict(
     loaded = load_model(model, settings.device)
     if dry_run:
         planned = plan(loaded, opened, box.roi, settings)
-        say(
-            f"{planned.slices} slices, {planned.tiles} tiles, about {duration(planned.seconds)}, "
-            f"at most {planned.output_bytes / 2**20:.1f} MiB"
-        )
+        say(plan_words(planned))
         write_json(asdict(planned), json_)
         return
-    tiles = predict(loaded, opened, output, box.roi, settings, overwrite)
+    tiles = predict(loaded, opened, output, box.roi, settings, overwrite, workers, scheduler)
     with progress("tiles") as report:
         for event in interruptible(tiles):
             report(progress_words(event), event.done, event.total)
@@ -206,8 +217,10 @@ def evaluate(
     prediction: str,
     truth: str,
     *,
-    kind: Literal["boundary", "labels"],
+    kind: Literal["boundary", "labels", "classes"],
     box: Box = Box(),
+    device: Device = "auto",
+    precision: Precision = "auto",
     json_: Annotated[JsonOption, Parameter(name="--json")] = None,
     plot: Path | None = None,
 ) -> None:
@@ -216,18 +229,31 @@ def evaluate(
     Parameters
     ----------
     prediction
-        Boundary probabilities or labels; a predicted box is laid over the truth by its stored translation.
+        Boundary probabilities, labels or class probabilities; a predicted box is laid over the truth by its
+        stored translation. For classes also a model, which then predicts the val images of PASCAL VOC.
     truth
-        Neurite ids; for a boundary also a bool mask.
+        Neurite ids; for a boundary also a bool mask; for classes a volume of class indices (255 is
+        ignored), or the folder of PASCAL VOC.
     kind
-        boundary (probabilities) or labels (ids).
+        boundary (probabilities), labels (ids) or classes (a probability for each).
+    device
+        Where a model runs.
+    precision
+        What a model computes in; auto takes bfloat16 where the device does.
     plot
-        Draw the ROC and the precision-recall curve into this picture.
+        Draw the ROC and the precision-recall curve of a boundary into this picture.
     """
     from napari_dtn.evaluate import evaluate
     from napari_dtn.volume.opening import open_volume
 
-    result = evaluate(open_volume(prediction), open_volume(truth), kind, box.roi, plot)
+    if kind != "classes":
+        result = evaluate(open_volume(prediction), open_volume(truth), kind, box.roi, plot)
+    elif plot is not None:
+        raise ValueError("plot draws the curves of a boundary; classes have none.")
+    elif _is_model(prediction):
+        result = scores_on_images(prediction, truth, box, device, precision)
+    else:
+        result = scores_of_volume(prediction, truth, box)
     if json_ is None:
         for key, value in result.items():
             print(f"{key:>18}  {plain(value)}")
@@ -237,24 +263,49 @@ def evaluate(
 # ---- what commands need
 
 
-def _training_data(chosen: TrainingInput) -> TrainingData:
+def _training_data(chosen: TrainingInput) -> TrainingSource:
+    volume_options = chosen.of_volume
+    given = [name for name, value in volume_options.items() if value is not None]
+    if chosen.dataset:
+        from napari_dtn.train.voc import VocData
+
+        given += ["--voxel-size"] if chosen.voxel_size else []
+        if given:
+            raise ValueError(f"{given[0]} belongs to a volume; leave it out, or leave out --dataset.")
+        return VocData.of(chosen.dataset[1])
+    missing = [name for name in volume_options if name not in given]
+    if missing:
+        raise ValueError(
+            f"{', '.join(missing)} missing: train takes {', '.join(volume_options)}, or --dataset voc FOLDER."
+        )
+    return _volume_data(chosen)
+
+
+def _volume_data(chosen: TrainingInput) -> TrainingData:
     from napari_dtn.patches import TrainingVolume
     from napari_dtn.train import TrainingData
     from napari_dtn.volume.intensity import estimate_intensity
     from napari_dtn.volume.lazy import in_memory
     from napari_dtn.volume.opening import open_volume
 
-    image, labels = open_volume(chosen.images, chosen.voxel_size), open_volume(chosen.labels)
+    images, ids, *ranges = (value for value in chosen.of_volume.values() if value is not None)
+    image, labels = open_volume(images, chosen.voxel_size), open_volume(ids)
     volume = TrainingVolume(
         in_memory(image.data), in_memory(labels.data), chosen.labels_kind, estimate_intensity(image)
     )
-    train_z, val_z = (_slices(text, image) for text in (chosen.train_z, chosen.val_z))
+    train_z, val_z = (_slices(text, image) for text in ranges)
     return TrainingData(volume, train_z, val_z, image.name, image.voxel_size)
 
 
 def _slices(text: str, volume: Volume) -> range:
     chosen = Roi(z=parse_range(text)).within(volume.shape)[0]
     return range(chosen.start, chosen.stop)
+
+
+def _is_model(path: str) -> bool:
+    from napari_dtn.nn.bundled import bundled_models
+
+    return path in bundled_models() or Path(path).suffix == ".safetensors"
 
 
 def _describe_model(path: str) -> dict[str, Any]:

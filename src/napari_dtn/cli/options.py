@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import App, ArgumentCollection, Parameter, Token
 
 from napari_dtn.settings import Roi, parse_range
 
@@ -65,23 +65,52 @@ class Box:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class TrainingInput:
-    """What to train on.
+    """What to train on: a volume and its labels, or a dataset.
 
     Parameters
     ----------
     images, labels
         The volume, and what is known about it.
-    labels_kind
-        ids of neurites, a mask (non-zero = boundary), or classes (0 not annotated, 1 boundary, 2 inside).
     train_z, val_z
         Slices to train on, and slices only to score, as start:stop.
+    labels_kind
+        ids of neurites, a mask (non-zero = boundary), or classes (0 not annotated, 1 boundary, 2 inside).
     voxel_size
         Voxel size Z Y X in nm, instead of what the file states.
+    dataset
+        Instead of a volume: voc and the folder of PASCAL VOC, such as VOCdevkit/VOC2012.
     """
 
-    images: str
-    labels: str
-    train_z: str
-    val_z: str
+    images: str | None = None
+    labels: str | None = None
+    train_z: str | None = None
+    val_z: str | None = None
     labels_kind: Literal["ids", "mask", "classes"] = "ids"
     voxel_size: VoxelSizeOption = None
+    dataset: Annotated[tuple[Literal["voc"], Path] | None, Parameter(negative="")] = None
+
+    @property
+    def of_volume(self) -> dict[str, str | None]:
+        """The options that together say which part of which volume."""
+        return {
+            "--images": self.images,
+            "--labels": self.labels,
+            "--train-z": self.train_z,
+            "--val-z": self.val_z,
+        }
+
+
+# What the images of a dataset need, and what they are usually trained with.
+_DATASETS = {
+    "voc": {"--in-channels": "3", "--n-classes": "21", "--patch-size": "256", "--augment.zoom": "2"},
+}
+
+
+def dataset_defaults(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Give options that the user left open the values of the chosen dataset."""
+    dataset = arguments.get("--dataset", None)
+    chosen = dataset.tokens[0].value if dataset and dataset.tokens else ""
+    for name, value in _DATASETS.get(chosen, {}).items():
+        argument = arguments.get(name)
+        if not argument.has_tokens:
+            argument.append(Token(keyword=name, value=value, source=f"--dataset {chosen}"))

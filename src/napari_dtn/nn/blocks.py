@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -32,8 +34,14 @@ class UpBlock(nn.Module):
         self.grow = nn.ConvTranspose2d(channels_in, channels_skip, 2, stride=2)
         self.merge = DoubleConv(2 * channels_skip, channels_skip)
 
-    def forward(self, features: Tensor, skip: Tensor) -> Tensor:
-        """Features ``(N, C, ceil(H / 2), ceil(W / 2))`` and skip ``(N, C', H, W)`` -> ``(N, C', H, W)``."""
+    def forward(
+        self, features: Tensor, skip: Tensor, before: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """Features ``(N, C, ceil(H / 2), ceil(W / 2))`` and skip ``(N, C', H, W)`` -> ``(N, C', H, W)``.
+
+        ``before`` changes the grown features ahead of the merge.
+        """
         grown = self.grow(features)[:, :, : skip.shape[2], : skip.shape[3]]
+        grown = before(grown) if before else grown
         merged: Tensor = self.merge(torch.cat([grown, skip], dim=1))
         return merged

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_dtn.nn.blocks import DoubleConv, UpBlock, halve
+from napari_dtn.nn.localisation import make_localiser
 from napari_dtn.nn.transformer import TransformerDecoder, TransformerEncoder
 from napari_dtn.settings import NetworkSettings, Sampler
 
@@ -17,7 +18,9 @@ class DenseTransformerNetwork(nn.Module):
 
     On the way down the pair's encoder follows the convolutions of its level; on the way up its decoder
     follows them again and restores the pixel correspondence. Everything between the two, the level's own
-    skip connection included, sees the warped map. Without transformer levels this is the plain U-Net.
+    skip connection included, sees the warped map; with the setting ``skip="direct"`` the decoder comes
+    before the merge, and the skip connection stays out of the warp. Without transformer levels this is the
+    plain U-Net.
 
     Source: Dense Transformer Networks, arXiv 1705.08881, Figs. 1 and 2.
     """
@@ -26,17 +29,22 @@ class DenseTransformerNetwork(nn.Module):
         super().__init__()
         self.settings = settings
         channels = [settings.base_channels * 2**level for level in range(settings.levels)]
-        before = [settings.in_channels, *channels]
+        before = [settings.input_maps, *channels]
         self.down = nn.ModuleList(DoubleConv(a, b) for a, b in zip(before, channels, strict=False))
         self.up = nn.ModuleList(UpBlock(b, a) for a, b in pairwise(channels))
         self.head = nn.Conv2d(channels[0], settings.n_classes, 1)
         self.encoders = nn.ModuleDict(
             {
-                str(n): TransformerEncoder(channels[n - 1], settings.fiducials, settings.sampler)
+                str(n): TransformerEncoder(
+                    make_localiser(settings.localisation, channels[n - 1], settings.fiducials),
+                    settings.sampler,
+                )
                 for n in self.pairs
             }
         )
-        self.decoders = nn.ModuleDict({str(n): TransformerDecoder(settings.sampler) for n in self.pairs})
+        self.decoders = nn.ModuleDict(
+            {str(n): TransformerDecoder(settings.sampler, settings.decoder) for n in self.pairs}
+        )
 
     @property
     def pairs(self) -> tuple[int, ...]:
@@ -44,7 +52,7 @@ class DenseTransformerNetwork(nn.Module):
         return tuple(sorted(set(self.settings.transformer_levels)))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Normalised image ``(N, in_channels, H, W)`` -> logits ``(N, n_classes, H, W)``; any H and W."""
+        """Normalised image ``(N, input_maps, H, W)`` -> logits ``(N, n_classes, H, W)``; any H and W."""
         return self.forward_with_warp(image)[0]
 
     def forward_with_warp(self, image: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
@@ -52,11 +60,20 @@ class DenseTransformerNetwork(nn.Module):
         skips, grids = self._contract(image)
         features = skips.pop()
         for level in range(len(skips), 0, -1):
-            features = self.up[level - 1](features, skips[level - 1])
-            if level in grids:
-                features = self.decoders[str(level)](features, grids[level])
+            features = self._expand(level, features, skips[level - 1], grids.get(level))
         logits: Tensor = self.head(features)
         return logits, grids
+
+    def _expand(self, level: int, features: Tensor, skip: Tensor, grid: Tensor | None) -> Tensor:
+        """One level up; where the level has a pair, back to the pixels of the image."""
+        merge, direct = self.up[level - 1], self.settings.skip == "direct"
+
+        def restore(warped: Tensor) -> Tensor:
+            restored: Tensor = warped if grid is None else self.decoders[str(level)](warped, grid)
+            return restored
+
+        merged: Tensor = merge(features, skip, restore if direct else None)
+        return merged if direct else restore(merged)
 
     def warp(self, image: Tensor) -> dict[int, Tensor]:
         """Return the grids alone: the way down, as far as the deepest pair."""
@@ -67,10 +84,10 @@ class DenseTransformerNetwork(nn.Module):
         grids: dict[int, Tensor] = {}
         features = image
         for level, convolve in enumerate(self.down[:deepest], start=1):
-            features = convolve(features if level == 1 else halve(features))
+            features = skip = convolve(features if level == 1 else halve(features))
             if level in self.pairs:
                 features, grids[level] = self.encoders[str(level)](features)
-            skips.append(features)
+            skips.append(skip if self.settings.skip == "direct" and level < len(self.down) else features)
         return skips, grids
 
 

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from napari_dtn.nn.sampling import sample
+from napari_dtn.nn.tps import pixel_centres
+from napari_dtn.settings import WarpPenalties
+
+_BOUNDARY = 1
+_LEAST_AREA = 0.1
 
 
 def masked_cross_entropy(logits: Tensor, annotation: Tensor) -> Tensor:
@@ -30,3 +39,62 @@ def masked_cross_entropy(logits: Tensor, annotation: Tensor) -> Tensor:
     else:
         losses = F.cross_entropy(logits.float(), (annotation.long() - 1).clamp(min=0), reduction="none")
     return torch.where(annotated, losses, 0.0).sum() / annotated.sum().clamp(min=1)
+
+
+def warp_penalty(grid: Tensor, annotation: Tensor, penalties: WarpPenalties) -> Tensor:
+    """Return the weighted sum of what is asked of a warp besides a small loss.
+
+    Parameters
+    ----------
+    grid
+        ``(N, h, w, 2)``, normalised ``(x, y)``.
+    annotation
+        ``(N, H, W)``: 1 is boundary.
+    penalties
+        The weight of each term; the others are not computed.
+
+    Returns
+    -------
+    Tensor
+        A scalar; 0 where no weight is set.
+    """
+    terms: tuple[tuple[float, Callable[[], Tensor]], ...] = (
+        (penalties.displacement, lambda: _displacement(grid)),
+        (penalties.bending, lambda: _bending(_in_cells(grid))),
+        (penalties.folding, lambda: _folding(_in_cells(grid))),
+        (penalties.boundary, lambda: _off_boundary(grid, annotation)),
+    )
+    return sum((weight * term() for weight, term in terms if weight), start=grid.new_zeros(()))
+
+
+def _in_cells(grid: Tensor) -> Tensor:
+    """Normalised points -> units of the map's cells."""
+    last = grid.new_tensor([grid.shape[2] - 1, grid.shape[1] - 1])
+    return grid * (last / 2)
+
+
+def _displacement(grid: Tensor) -> Tensor:
+    rest = pixel_centres(grid.shape[1], grid.shape[2]).to(grid).view(grid.shape[1:])
+    return (grid - rest).square().sum(-1).mean()
+
+
+def _bending(points: Tensor) -> Tensor:
+    """The thin plate's energy, by differences: T_xx^2 + 2 T_xy^2 + T_yy^2."""
+    xx = points[:, :, 2:] - 2 * points[:, :, 1:-1] + points[:, :, :-2]
+    yy = points[:, 2:] - 2 * points[:, 1:-1] + points[:, :-2]
+    x = points[:, :, 1:] - points[:, :, :-1]
+    xy = x[:, 1:] - x[:, :-1]
+    return xx.square().sum(-1).mean() + 2 * xy.square().sum(-1).mean() + yy.square().sum(-1).mean()
+
+
+def _folding(points: Tensor) -> Tensor:
+    right = points[:, :-1, 1:] - points[:, :-1, :-1]
+    down = points[:, 1:, :-1] - points[:, :-1, :-1]
+    area = right[..., 0] * down[..., 1] - right[..., 1] * down[..., 0]
+    return F.relu(_LEAST_AREA - area).mean()
+
+
+def _off_boundary(grid: Tensor, annotation: Tensor) -> Tensor:
+    """Mean of 1 - b over the samples; b is the share of boundary around each, on a map of the grid's size."""
+    boundary = (annotation == _BOUNDARY)[:, None].to(grid.dtype)
+    return 1 - sample(F.adaptive_avg_pool2d(boundary, (grid.shape[1], grid.shape[2])), grid).mean()

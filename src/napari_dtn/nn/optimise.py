@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_dtn.nn.dtn import DenseTransformerNetwork
-from napari_dtn.nn.losses import masked_cross_entropy
+from napari_dtn.nn.losses import masked_cross_entropy, warp_penalty
 from napari_dtn.nn.memory import keep_freed_memory
 from napari_dtn.settings import TrainSettings
 
@@ -46,10 +46,13 @@ class Trainee:
             group["lr"] = rate * group["factor"]
         self.network.train()
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.bfloat16):
-            logits = self.network(image.contiguous(memory_format=torch.channels_last))
+            logits, warps = self.network.forward_with_warp(
+                image.contiguous(memory_format=torch.channels_last)
+            )
         loss = masked_cross_entropy(logits, annotation)
+        asked = [warp_penalty(grid, annotation, self.settings.penalties) for grid in warps.values()]
         self.optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
+        torch.autograd.backward(sum(asked, start=loss))
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self._follow(iteration)

@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_dtn.nn import rows
 from napari_dtn.settings import Sampler
 
 HOLE = 0.5
@@ -42,7 +43,7 @@ def sample(values: Tensor, grid: Tensor, sampler: Sampler = "native") -> Tensor:
     grid
         ``(N, H', W', 2)``, normalised ``(x, y)``.
     sampler
-        ``native`` or ``dense``.
+        ``native``, ``dense`` or ``indexed``.
 
     Returns
     -------
@@ -50,9 +51,11 @@ def sample(values: Tensor, grid: Tensor, sampler: Sampler = "native") -> Tensor:
         ``(N, C, H', W')``, float32 (float64 for float64 input).
     """
     with torch.autocast(values.device.type, enabled=False):
-        values, grid = _full_precision(values), _full_precision(grid)
-        if sampler == "native":
-            return F.grid_sample(values, grid, mode="bilinear", padding_mode="zeros", align_corners=_ALIGN)
+        values, grid = full_precision(values), full_precision(grid)
+        if sampler == "native" and _eager_on_cpu(values):
+            return rows.gather(values, grid)
+        if sampler != "dense":
+            return _grid_sample(values, grid)
         size = (int(values.shape[2]), int(values.shape[3]))
         weights = _hat_weights(grid, size)
         out: Tensor = torch.einsum("npm,ncm->ncp", weights, values.flatten(2))
@@ -73,7 +76,7 @@ def splat(
     size
         Height and width of the output; that of ``values`` by default.
     sampler
-        ``native`` or ``dense``.
+        ``native``, ``dense`` or ``indexed``.
 
     Returns
     -------
@@ -82,17 +85,33 @@ def splat(
     """
     size = size or (int(values.shape[2]), int(values.shape[3]))
     with torch.autocast(values.device.type, enabled=False):
-        values, grid = _full_precision(values), _full_precision(grid)
+        values, grid = full_precision(values), full_precision(grid)
+        if sampler == "indexed":
+            return rows.add(values, grid, size)
         if sampler == "native":
-            scattered: Tensor = _Splat.apply(values.contiguous(), grid, size)  # type: ignore[no-untyped-call]
-            return scattered
+            return rows.scatter(values, grid, size) if _eager_on_cpu(values) else _splat(values, grid, size)
         weights = _hat_weights(grid, size)
         out: Tensor = torch.einsum("npm,ncp->ncm", weights, values.flatten(2))
         return out.view(*out.shape[:2], *size)
 
 
-def _full_precision(tensor: Tensor) -> Tensor:
+def _eager_on_cpu(tensor: Tensor) -> bool:
+    """Where a value may decide what is done next: a graph has no choice, a GPU would have to wait."""
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def full_precision(tensor: Tensor) -> Tensor:
+    """Return float64 as it is, anything else as float32."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def _grid_sample(values: Tensor, grid: Tensor) -> Tensor:
+    return F.grid_sample(values, grid, mode="bilinear", padding_mode="zeros", align_corners=_ALIGN)
+
+
+def _splat(values: Tensor, grid: Tensor, size: tuple[int, int]) -> Tensor:
+    scattered: Tensor = _Splat.apply(values.contiguous(), grid, size)  # type: ignore[no-untyped-call]
+    return scattered
 
 
 class _Splat(torch.autograd.Function):
@@ -112,7 +131,7 @@ class _Splat(torch.autograd.Function):
     def backward(ctx: Any, *incoming: Tensor) -> tuple[Tensor, Tensor, None]:
         values, grid = ctx.saved_tensors
         gradient = incoming[0].contiguous()
-        to_values = F.grid_sample(gradient, grid, mode="bilinear", padding_mode="zeros", align_corners=_ALIGN)
+        to_values = _grid_sample(gradient, grid)
         to_grid = _sampler_backward(values, gradient, grid, (False, True))[1]
         return to_values, to_grid, None
 
@@ -160,7 +179,7 @@ def restore(values: Tensor, grid: Tensor, sampler: Sampler = "native", hole: flo
     grid
         ``(N, H, W, 2)``, the grid that it was sampled with.
     sampler
-        ``native`` or ``dense``.
+        ``native``, ``dense`` or ``indexed``.
     hole
         The threshold on S.
 
@@ -171,17 +190,36 @@ def restore(values: Tensor, grid: Tensor, sampler: Sampler = "native", hole: flo
     """
     both = splat(torch.cat([values, torch.ones_like(values[:, :1])], dim=1), grid, sampler=sampler)
     with torch.autocast(values.device.type, enabled=False):
-        return _pull_push(both[:, :-1], both[:, -1:], hole)
+        return fill_holes(both, hole, look=sampler == "native")
 
 
-def _pull_push(numerator: Tensor, weight: Tensor, hole: float) -> Tensor:
-    """Fill holes from ever coarser averages of their surroundings."""
+def fill_holes(both: Tensor, hole: float = HOLE, look: bool = True) -> Tensor:
+    """Divide by the weights, and fill holes from ever coarser averages of their surroundings (pull-push).
+
+    Parameters
+    ----------
+    both
+        ``(N, C + 1, H, W)``: weighted sums, and as the last channel the sums of the weights, S.
+    hole
+        The S below which a pixel takes part of its value from its surroundings.
+    look
+        Whether to stop, on a CPU, at the first average that has no holes; the result is the same.
+
+    Returns
+    -------
+    Tensor
+        ``(N, C, H, W)``.
+    """
+    numerator, weight = both[:, :-1], both[:, -1:]
     if weight.shape[2] == 1 and weight.shape[3] == 1:
         return numerator * _soft_inverse(weight, 1e-3)
-    near = numerator * _soft_inverse(weight, hole)
-    coarse = _pull_push(_halve(numerator), _halve(weight), hole)
-    far = F.interpolate(coarse, size=numerator.shape[2:], mode="bilinear", align_corners=False)
-    return near + (1 - weight * _soft_inverse(weight, hole)) * far
+    inverse = _soft_inverse(weight, hole)
+    near = numerator * inverse
+    if look and _eager_on_cpu(weight) and bool(weight.min() >= hole):
+        return near
+    coarse = fill_holes(_halve(both), hole, look)
+    far = F.interpolate(coarse, size=near.shape[2:], mode="bilinear", align_corners=False)
+    return torch.addcmul(near, 1 - weight * inverse, far)
 
 
 def _halve(tensor: Tensor) -> Tensor:

@@ -120,8 +120,9 @@ def spline_grid(fiducials: Tensor, height: int, width: int) -> Tensor:
     Tensor
         ``(N, height, width, 2)``, ``(x, y)``: for every output pixel the point it samples.
     """
-    batch, count, _ = fiducials.shape
-    side = round(count**0.5)
+    batch = fiducials.shape[0]
+    # A traced graph has a batch of any size; everything else is a constant of it.
+    side, height, width = round(int(fiducials.shape[1]) ** 0.5), int(height), int(width)
     with torch.autocast(fiducials.device.type, enabled=False):
         if fiducials.dtype == torch.float64:
             matrix = spline_matrix(pixel_centres(height, width), side).to(fiducials.device)
@@ -137,9 +138,17 @@ def fiducials_of(grid: Tensor, side: int) -> Tensor:
     The grid is linear in them, so least squares gives them back, on any map of at least
     ``side x side`` pixels.
     """
-    matrix = spline_matrix(pixel_centres(grid.shape[1], grid.shape[2]), side).to(grid.device)
-    inverse: Tensor = torch.linalg.pinv(matrix)
-    return inverse.to(grid.dtype) @ grid.flatten(1, 2)
+    inverse = _grid_inverse(grid.shape[1], grid.shape[2], side).to(grid.dtype).to(grid.device)
+    return inverse @ grid.flatten(1, 2)
+
+
+@lru_cache(maxsize=8)
+def _grid_inverse(height: int, width: int, side: int) -> Tensor:
+    """Least squares by the normal equations, ``(K, P)``; the matrix is well conditioned."""
+    with torch.inference_mode(False), torch.no_grad():
+        matrix = spline_matrix(pixel_centres(height, width), side)
+        inverse: Tensor = torch.linalg.solve(matrix.T @ matrix, matrix.T)
+        return inverse
 
 
 def fold_over(grid: Tensor) -> Tensor:

@@ -22,12 +22,11 @@ from napari_dtn.nn.backends import resolve_device, resolve_precision
 from napari_dtn.nn.checkpoint import Model, ModelCard, load_json, read_tensors, save_model, write_tensors
 from napari_dtn.nn.dtn import DenseTransformerNetwork, build_network
 from napari_dtn.nn.optimise import Trainee, learning_rate
-from napari_dtn.patches import PatchSampler
 from napari_dtn.settings import NetworkSettings, TrainSettings
-from napari_dtn.train.data import TrainingData
-from napari_dtn.train.validation import Validation, scored_slices, validate
+from napari_dtn.train.data import Batch, Sampler, TrainingData, TrainingSource
+from napari_dtn.train.validation import Validation, validate
 
-__all__ = ["StepDone", "TrainingData", "Validation", "train", "validate"]
+__all__ = ["StepDone", "TrainingData", "TrainingSource", "Validation", "train", "validate"]
 
 _PREFETCH = 2
 _RESUME_KEY = "napari_dtn_training"
@@ -75,7 +74,7 @@ class StepDone:
 
 
 def train(
-    data: TrainingData,
+    data: TrainingSource,
     output: str | Path,
     *,
     network: NetworkSettings | None = None,
@@ -94,7 +93,8 @@ def train(
     Parameters
     ----------
     data
-        Image, annotation and split.
+        What to train on, and what to hold back: :class:`TrainingData` of a volume, or
+        :class:`napari_dtn.train.voc.VocData`.
     output
         The model's ``.safetensors`` file, written at the end.
     network
@@ -118,7 +118,7 @@ def train(
     FileExistsError
         There is a model or checkpoint already, and neither ``resume`` nor ``overwrite`` is set.
     ValueError
-        The checkpoint belongs to a training with other settings.
+        The network does not fit the data, or the checkpoint belongs to a training with other settings.
     """
     settings = settings or TrainSettings()
     run = _Run(
@@ -132,7 +132,7 @@ def train(
 class _Run:
     """The living state of one training."""
 
-    data: TrainingData
+    data: TrainingSource
     output: Path
     shape: NetworkSettings
     settings: TrainSettings
@@ -141,6 +141,7 @@ class _Run:
     history: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.data.check(self.shape)
         device = resolve_device(self.settings.device)
         self.device = device
         precision = resolve_precision(self.settings.precision, device)
@@ -168,7 +169,8 @@ class _Run:
     def steps(self) -> Iterator[StepDone]:
         """Make all steps that are left."""
         first, began, saved = self.iteration, time.monotonic(), time.monotonic()
-        with closing(_batches(self._sampler(), self.iteration, self.settings)) as batches:
+        sampler = self.data.sampler(self.shape, self.settings)
+        with closing(_batches(sampler, self.iteration, self.settings)) as batches:
             try:
                 for image, annotation in batches:
                     loss = float(self.trainee.step(self.iteration, *self._on_device(image, annotation)))
@@ -189,21 +191,12 @@ class _Run:
         rate = learning_rate(self.iteration - 1, self.settings)
         return StepDone(self.iteration, self.settings.iterations, loss, rate, elapsed, steps, validation)
 
-    def _sampler(self) -> PatchSampler:
-        return PatchSampler(
-            self.data.volume,
-            self.data.train_z,
-            self.settings.patch_size,
-            self.settings.augment,
-            self.settings.seed,
-        )
-
     def _on_device(self, *arrays: NDArray[Any]) -> list[torch.Tensor]:
         return [torch.from_numpy(array).to(self.device, non_blocking=True) for array in arrays]
 
     def _validate_if_due(self) -> Validation | None:
         due = self.iteration % self.settings.validate_every == 0 or self.iteration == self.settings.iterations
-        if not due or not self.data.val_z:
+        if not due or not self.data.scored():
             return None
         validation = validate(self.trainee.average, self.data, self.settings, self.device)
         validation = replace(validation, iteration=self.iteration)
@@ -259,28 +252,25 @@ class _Run:
         training = {
             **self._identity(),
             "iterations": self.iteration,
-            "boundary_rule": BOUNDARY_RULE,
+            **({"boundary_rule": BOUNDARY_RULE} if self.shape.n_classes == 1 else {}),
             "version": __version__,
             "torch": torch.__version__.split("+")[0],
             "history": self.history,
         }
         del training["network"]
         last = self.history[-1] if self.history else {}
-        scores = {"validation": {**last, "slices": scored_slices(self.data.val_z)}} if last else {}
-        names = self.start.card.class_names if self.start else _class_names(self.shape.n_classes)
+        scores = {"validation": {**last, **self.data.scored()}} if last else {}
+        names = self.start.card.class_names if self.start else self.data.class_names(self.shape.n_classes)
         return ModelCard(
             name=self.output.stem,
             network=self.shape,
             patch_size=self.settings.patch_size,
             voxel_size=self.data.voxel_size,
             class_names=names,
+            normalisation=self.data.normalisation,
             training=training,
             scores=scores,
         )
-
-
-def _class_names(count: int) -> tuple[str, ...]:
-    return ("boundary",) if count == 1 else tuple(f"class {number}" for number in range(count))
 
 
 def _check_finite(loss: float, iteration: int) -> None:
@@ -303,9 +293,7 @@ def _first_difference(now: Mapping[str, Any], then: Mapping[str, Any], path: str
     return None
 
 
-def _batches(
-    sampler: PatchSampler, first: int, settings: TrainSettings
-) -> Generator[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+def _batches(sampler: Sampler, first: int, settings: TrainSettings) -> Generator[Batch]:
     """The batches of all steps from ``first`` on, made a little ahead in a thread."""
     size = settings.batch_size
     with ThreadPoolExecutor(1, "patches") as pool:

@@ -2,16 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, Protocol, TypeVar
 
-from napari_dtn.patches import TrainingVolume
-from napari_dtn.settings import VoxelSize
+import numpy as np
+
+from napari_dtn.augment import Annotation, Float
+from napari_dtn.patches import PatchSampler, TrainingVolume
+from napari_dtn.settings import NetworkSettings, TrainSettings, VoxelSize
+
+T = TypeVar("T")
+Batch = tuple[Float, Annotation]  # (N, C, H, W), and (N, H, W) as ``masked_cross_entropy`` takes it
+
+_VALIDATION_SLICES = 4
+_VALIDATION_BATCH = 8
+
+
+class Sampler(Protocol):
+    """Random training patches, each a pure function of its number."""
+
+    def batch(self, numbers: Sequence[int]) -> Batch:
+        """Return the patches of these numbers."""
+        ...
+
+
+class TrainingSource(Protocol):
+    """What training asks of its data: a volume and its annotation, a folder of images and their classes."""
+
+    @property
+    def voxel_size(self) -> VoxelSize | None:
+        """In nm, ``(Z, Y, X)``; None where there is none."""
+        ...
+
+    @property
+    def normalisation(self) -> str:
+        """How intensities enter the network, for the model card."""
+        ...
+
+    def check(self, network: NetworkSettings) -> None:
+        """Refuse a network that cannot take these data, with a ValueError."""
+        ...
+
+    def class_names(self, n_classes: int) -> tuple[str, ...]:
+        """Return a name for each class."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Return what identifies the data, as plain JSON values."""
+        ...
+
+    def sampler(self, network: NetworkSettings, settings: TrainSettings) -> Sampler:
+        """Return what draws the training patches."""
+        ...
+
+    def scored(self) -> dict[str, Any]:
+        """Return what a validation looks at, as plain JSON values; empty where there is nothing."""
+        ...
+
+    def validation_batches(self, network: NetworkSettings, settings: TrainSettings) -> Iterator[Batch]:
+        """Yield what a validation looks at."""
+        ...
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a model is trained and validated on.
+    """A volume that a model is trained and validated on.
 
     Parameters
     ----------
@@ -45,6 +102,22 @@ class TrainingData:
                 "a score on slices that were trained on says nothing."
             )
 
+    @property
+    def normalisation(self) -> str:
+        """By statistics of the whole volume."""
+        return "volume z-score"
+
+    def check(self, network: NetworkSettings) -> None:
+        """Refuse a network of several input channels: a slice has one."""
+        if network.in_channels != 1:
+            raise ValueError(
+                f"in_channels is {network.in_channels}; a volume has 1 (context adds neighbouring slices)."
+            )
+
+    def class_names(self, n_classes: int) -> tuple[str, ...]:
+        """Return ``boundary``, or a number for each of several classes."""
+        return ("boundary",) if n_classes == 1 else tuple(f"class {number}" for number in range(n_classes))
+
     def describe(self) -> dict[str, Any]:
         """Return what identifies the data, as plain JSON values."""
         return {
@@ -55,3 +128,48 @@ class TrainingData:
             "val_z": [self.val_z.start, self.val_z.stop],
             "intensity": asdict(self.volume.intensity),
         }
+
+    def sampler(self, network: NetworkSettings, settings: TrainSettings) -> Sampler:
+        """Return what draws patches from the training slices."""
+        return PatchSampler(
+            self.volume,
+            self.train_z,
+            settings.patch_size,
+            settings.augment,
+            settings.seed,
+            network.context,
+        )
+
+    def scored(self) -> dict[str, Any]:
+        """Return the slices that a validation looks at: up to four, evenly spaced."""
+        slices = spread(self.val_z, _VALIDATION_SLICES)
+        return {"slices": slices} if slices else {}
+
+    def validation_batches(self, network: NetworkSettings, settings: TrainSettings) -> Iterator[Batch]:
+        """Yield the disjoint whole tiles of the scored slices; of smaller slices, all there is."""
+        _, height, width = self.volume.image.shape
+        side = (min(settings.patch_size, height), min(settings.patch_size, width))
+        corners = [
+            (z, y, x)
+            for z in self.scored().get("slices", ())
+            for y in range(0, height - side[0] + 1, side[0])
+            for x in range(0, width - side[1] + 1, side[1])
+        ]
+        windows = (
+            self.volume.window(z, slice(y, y + side[0]), slice(x, x + side[1]), network.context)
+            for z, y, x in corners
+        )
+        return batches(windows)
+
+
+def spread(items: Sequence[T], count: int) -> list[T]:
+    """Return up to ``count`` of the items, evenly spaced, the first and the last among them."""
+    count = min(count, len(items))
+    return [items[round(i * (len(items) - 1) / max(count - 1, 1))] for i in range(count)]
+
+
+def batches(pairs: Iterator[tuple[Float, Annotation]], size: int = _VALIDATION_BATCH) -> Iterator[Batch]:
+    """Stack pairs of an image ``(C, H, W)`` and its annotation ``(H, W)``, ``size`` at a time."""
+    while taken := list(islice(pairs, size)):
+        images, annotations = zip(*taken, strict=True)
+        yield np.stack(images), np.stack(annotations)

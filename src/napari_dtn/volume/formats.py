@@ -36,12 +36,14 @@ def locate(path: str | Path) -> tuple[Place, str]:
     """
     file, _, inner = str(path).partition("::")
     place = place_of(file)
-    for parent in (place, *place.parents):
-        if parent == place and (_is_container(place) or place.exists()):
-            return place, inner
-        if parent != place and _has_inside(parent):
+    if _is_container(place) or place.exists():
+        return place, inner
+    for parent in place.parents:
+        if _has_inside(parent):
             rest = str(place.relative_to(parent)).replace("\\", "/")
             return parent, f"{rest}/{inner.strip('/')}"
+        if not is_remote(parent) and parent.exists():  # what holds the path is no container
+            break
     raise FileNotFoundError(f"{place} does not exist; check the path.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
 
 _WINDOW = 256
 
@@ -49,17 +52,31 @@ def estimate_intensity(volume: Any, samples: int = 32, seed: int = 0) -> Intensi
     Raises
     ------
     ValueError
-        The volume is the same everywhere, or holds values that are not finite.
+        The volume is the same everywhere, holds values that are not finite, or cannot be read anywhere.
     """
     data = getattr(volume, "data", volume) if not isinstance(volume, np.ndarray) else volume
-    windows = [np.asarray(data[window]).ravel() for window in _windows(data.shape, samples, seed)]
-    values = np.concatenate(windows).astype(np.float64)
+    values = np.concatenate(_readable(data, _windows(data.shape, samples, seed))).astype(np.float64)
     if not np.isfinite(values).all():
         raise ValueError("The image holds NaN or infinite values; replace them, for example with 0.")
     low, high = np.percentile(values, (0.1, 99.9))
     if values.std() == 0:
         raise ValueError(f"The image is {values[0]:g} wherever it was sampled; is it empty?")
     return Intensity(float(values.mean()), float(values.std()), float(low), float(high))
+
+
+def _readable(data: Any, windows: list[tuple[int, slice, slice]]) -> list[NDArray[Any]]:
+    """Read the windows that can be read; where none can, the error is the first one's."""
+    found, errors = [], []
+    for window in windows:
+        try:
+            found.append(np.asarray(data[window]).ravel())
+        except Exception as error:  # whatever a file's library raises
+            errors.append(error)
+    if not found:
+        raise errors[0]
+    if errors:
+        logger.warning("%d of %d samples cannot be read: %s", len(errors), len(windows), errors[0])
+    return found
 
 
 def _windows(shape: tuple[int, ...], samples: int, seed: int) -> list[tuple[int, slice, slice]]:

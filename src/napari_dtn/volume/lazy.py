@@ -112,6 +112,29 @@ def _chunk(letter: str, size: int, stored: int) -> int:
     return size if letter == "s" else min(size, 1)
 
 
+def with_neighbours(array: Any, z: int, y: slice, x: slice, context: int = 0) -> NDArray[Any]:
+    """Read a window of slice z and of its neighbours.
+
+    Parameters
+    ----------
+    array
+        ``(Z, Y, X)``, anything that slices to NumPy.
+    z, y, x
+        The slice, and the window in it.
+    context
+        Neighbouring slices above, and as many below; past the ends the last slice is repeated.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(2 * context + 1, height, width)``; the slice itself is in the middle.
+    """
+    first, last = max(z - context, 0), min(z + context, array.shape[0] - 1)
+    there = np.asarray(array[first : last + 1, y, x])
+    missing = (first - (z - context), z + context - last)
+    return np.pad(there, (missing, (0, 0), (0, 0)), mode="edge") if any(missing) else there
+
+
 def in_memory(array: da.Array, largest: int = 4 * 2**30) -> Any:
     """Return an array as NumPy where it takes no more than ``largest`` bytes, else as it is.
 

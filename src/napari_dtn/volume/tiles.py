@@ -82,11 +82,19 @@ class TileGrid:
 
     def over(self, y: slice, x: slice) -> list[Tile]:
         """Return the tiles with weight on a region, row by row."""
-        return [
-            Tile(row, column, row * self.stride, column * self.stride, self.size)
-            for row in self._along(y, self.counts[0])
-            for column in self._along(x, self.counts[1])
-        ]
+        return [self.tile(row, column) for row in self.rows(y) for column in self.columns(x)]
+
+    def tile(self, row: int, column: int) -> Tile:
+        """Return the tile at a place of the lattice."""
+        return Tile(row, column, row * self.stride, column * self.stride, self.size)
+
+    def rows(self, y: slice) -> range:
+        """Return the rows of tiles with weight on pixels of y."""
+        return self._along(y, self.counts[0])
+
+    def columns(self, x: slice) -> range:
+        """Return the columns of tiles with weight on pixels of x."""
+        return self._along(x, self.counts[1])
 
     def _along(self, region: slice, count: int) -> range:
         first = max(0, (region.start - self.size) // self.stride + 1)

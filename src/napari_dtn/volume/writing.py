@@ -30,7 +30,8 @@ _CHUNK = 256
 _SHARD = 8 * _CHUNK  # pixels of a side: what is read and written at once
 _MANY = 10_000  # chunks of a level, a file each, from which on they share files
 _COARSEST = 512
-_METADATA = {*MARKERS, ".zattrs", ".zmetadata"}
+JOURNAL = "journal.jsonl"  # in an image that is not finished
+_METADATA = {*MARKERS, ".zattrs", ".zmetadata", JOURNAL}
 
 
 def create_image(

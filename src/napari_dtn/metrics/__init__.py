@@ -6,14 +6,17 @@ Volumes are read one slice at a time, so they may be larger than memory.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from skimage.measure import label as connected_components
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from napari_dtn.metrics.classes import ClassCounts as ClassCounts
+from napari_dtn.metrics.classes import ClassScores as ClassScores
+from napari_dtn.metrics.classes import mean_iou as mean_iou
+from napari_dtn.metrics.stacks import SliceStack, check_same_shape, slice_pairs
 
+if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 BOUNDARY_RULE = "boundary where the id is 0 or any of the 4 neighbours in the slice has another id"
@@ -22,16 +25,6 @@ BOUNDARY_RULE = "boundary where the id is 0 or any of the 4 neighbours in the sl
 LOSS_CLIP = 1 / 512
 
 _FLOAT_BINS = 4096
-
-
-class SliceStack(Protocol):
-    """What the scores read: a NumPy, dask, zarr or HDF5 array of (Z, Y, X) or (Y, X)."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def dtype(self) -> Any: ...
-    def __getitem__(self, key: Any, /) -> Any: ...
 
 
 def boundary_target(labels: ArrayLike) -> NDArray[np.bool_]:
@@ -124,7 +117,7 @@ class BoundaryHistogram:
         ValueError where the shapes differ or a probability is not in [0, 1].
         """
         values, truth = np.asarray(probability), np.asarray(target, bool)
-        _check_same_shape(values.shape, truth.shape)
+        check_same_shape(values.shape, truth.shape)
         bins = self._bins_of(values.ravel())
         counts = np.bincount(2 * bins + truth.ravel(), minlength=2 * len(self.positives))
         self.negatives += counts[0::2]
@@ -221,9 +214,9 @@ def boundary_histogram(prediction: SliceStack, truth: SliceStack) -> BoundaryHis
     ValueError
         The shapes differ, or the predictions are no probabilities.
     """
-    _check_same_shape(prediction.shape, truth.shape)
+    check_same_shape(prediction.shape, truth.shape)
     histogram = BoundaryHistogram(prediction.dtype)
-    for values, ids in _slices(prediction, truth):
+    for values, ids in slice_pairs(prediction, truth):
         histogram.add(values, ids if ids.dtype == bool else boundary_target(ids))
     return histogram
 
@@ -234,21 +227,6 @@ def boundary_scores(prediction: SliceStack, truth: SliceStack) -> BoundaryScores
     ValueError as there, and where the truth has one class only.
     """
     return boundary_histogram(prediction, truth).scores()
-
-
-def _slices(first: SliceStack, second: SliceStack) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    if len(first.shape) == 2:
-        yield np.asarray(first[:]), np.asarray(second[:])
-        return
-    for z in range(first.shape[0]):
-        yield np.asarray(first[z]), np.asarray(second[z])
-
-
-def _check_same_shape(first: tuple[int, ...], second: tuple[int, ...]) -> None:
-    if tuple(first) != tuple(second):
-        raise ValueError(
-            f"The prediction has shape {tuple(first)}, the truth {tuple(second)}; they must agree."
-        )
 
 
 @dataclass(frozen=True)
@@ -390,12 +368,12 @@ def label_scores(segmentation: SliceStack, truth: SliceStack, first_z: int = 0) 
     ValueError
         The shapes differ, an array holds no integers, or the truth has no object.
     """
-    _check_same_shape(segmentation.shape, truth.shape)
+    check_same_shape(segmentation.shape, truth.shape)
     for name, array in (("segmentation", segmentation), ("truth", truth)):
         if np.dtype(array.dtype).kind not in "ui":
             raise ValueError(f"The {name} is {array.dtype}; ids are integers.")
     tables, per_slice = [], []
-    for z, (segments, ids) in enumerate(_slices(segmentation, truth), start=first_z):
+    for z, (segments, ids) in enumerate(slice_pairs(segmentation, truth), start=first_z):
         if ids.any():
             tables.append(Contingency.of(segments, ids))
             per_slice.append(_slice_scores(z, segments, ids))
@@ -415,35 +393,3 @@ def _components(ids: NDArray[Any]) -> NDArray[Any]:
     # Ids above int64 (and signed ones below 0) would confuse the labelling; only equality matters.
     numbers = ids.astype(np.int64) if ids.dtype == np.uint64 else ids
     return np.asarray(connected_components(numbers, background=0, connectivity=1))  # type: ignore[no-untyped-call]
-
-
-def mean_iou(prediction: ArrayLike, truth: ArrayLike, n_classes: int, ignore: int = 255) -> float:
-    """Mean over classes of intersection over union.
-
-    Parameters
-    ----------
-    prediction, truth
-        Class indices in ``0 .. n_classes - 1``, one shape.
-    n_classes
-        Number of classes. A class that occurs on neither side does not count in the mean.
-    ignore
-        True index that is left out, such as the void border of PASCAL VOC.
-
-    Raises
-    ------
-    ValueError
-        The shapes differ, an index is out of range, or no pixel is left to compare.
-    """
-    predicted, true = np.asarray(prediction), np.asarray(truth)
-    _check_same_shape(predicted.shape, true.shape)
-    known = true != ignore
-    predicted, true = predicted[known].astype(np.int64), true[known].astype(np.int64)
-    for name, values in (("prediction", predicted), ("truth", true)):
-        if values.size and not (values.min() >= 0 and values.max() < n_classes):
-            found = f"{values.min()} to {values.max()}"
-            raise ValueError(f"The {name} has classes {found}; they must be in 0 to {n_classes - 1}.")
-    table = np.bincount(true * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
-    union = table.sum(0) + table.sum(1) - table.diagonal()
-    if not union.any():
-        raise ValueError(f"No pixel to compare: every true class is the ignored {ignore}.")
-    return float(np.mean(table.diagonal()[union > 0] / union[union > 0]))

@@ -1,0 +1,101 @@
+"""What is compared: networks and trainings, each with the idea that it tests, declared as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from napari_dtn.settings import AugmentSettings, NetworkSettings, TrainSettings, WarpPenalties
+
+PROTOCOL = TrainSettings()  # the paper's: 224 x 224 patches, 10,000 iterations
+SCREEN = replace(PROTOCOL, iterations=2500)
+UNET = NetworkSettings(transformer_levels=())
+DTN = NetworkSettings()  # the paper's: a pair at level 4, 4 x 4 fiducial points
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One model to train.
+
+    Parameters
+    ----------
+    name
+        Of the file of its result.
+    idea
+        What it tests, in the words of the table.
+    network, training
+        How it is built and trained; the seed is chosen when it runs.
+    """
+
+    name: str
+    idea: str
+    network: NetworkSettings = DTN
+    training: TrainSettings = field(default=SCREEN)
+
+
+FIGURE3 = (
+    Experiment("unet", "U-Net", UNET, PROTOCOL),
+    Experiment("dtn", "DTN, a pair at level 4, 4 x 4 points", DTN, PROTOCOL),
+)
+
+_SPATIAL = replace(DTN, localisation="spatial")
+_DENSE = replace(_SPATIAL, fiducials=16, skip="direct")
+
+
+def _asked(**weights: float) -> TrainSettings:
+    return replace(SCREEN, penalties=WarpPenalties(**weights))
+
+
+SCREENS = (
+    Experiment("unet", "U-Net", UNET),
+    Experiment(
+        "unet-wider", "U-Net of 17 channels: more parameters and compute", replace(UNET, base_channels=17)
+    ),
+    Experiment("dtn", "DTN, a pair at level 4, 4 x 4 points"),
+    Experiment("identity", "warp frozen to the identity", replace(DTN, localisation="identity")),
+    Experiment("random", "random warps", replace(DTN, localisation="random")),
+    Experiment("direct", "skip connection outside of the warp", replace(DTN, skip="direct")),
+    Experiment("spatial", "offsets from convolutions", _SPATIAL),
+    Experiment("spatial-direct", "offsets from convolutions, direct skip", replace(_SPATIAL, skip="direct")),
+    Experiment("points-8", "8 x 8 points, offsets from convolutions", replace(_SPATIAL, fiducials=8)),
+    Experiment("points-14", "14 x 14 points, offsets from convolutions", replace(_SPATIAL, fiducials=14)),
+    Experiment("level-3", "a pair at level 3", replace(DTN, transformer_levels=(3,))),
+    Experiment("level-2", "a pair at level 2", replace(DTN, transformer_levels=(2,))),
+    Experiment("levels-34", "pairs at levels 3 and 4", replace(DTN, transformer_levels=(3, 4))),
+    Experiment("levels-234", "pairs at levels 2 to 4", replace(DTN, transformer_levels=(2, 3, 4))),
+    Experiment(
+        "rate-1", "localisation at the full learning rate", DTN, replace(SCREEN, localisation_rate=1.0)
+    ),
+    Experiment(
+        "rate-005", "localisation at a twentieth of the rate", DTN, replace(SCREEN, localisation_rate=0.05)
+    ),
+    Experiment("stay", "penalty on displacement, 0.1", DTN, _asked(displacement=0.1)),
+    Experiment("smooth", "penalty on bending, 1", DTN, _asked(bending=1.0)),
+    Experiment("unfolded", "penalty on folding, 1", DTN, _asked(folding=1.0)),
+    Experiment(
+        "dense-3",
+        "16 x 16 points at level 3, drawn to boundaries",
+        replace(_DENSE, transformer_levels=(3,)),
+        _asked(boundary=0.3, bending=0.1, folding=1.0),
+    ),
+    Experiment(
+        "dense-2",
+        "16 x 16 points at level 2, drawn to boundaries",
+        replace(_DENSE, transformer_levels=(2,)),
+        _asked(boundary=0.3, bending=0.1, folding=1.0),
+    ),
+    Experiment(
+        "dense-1",
+        "32 x 32 points at level 1, drawn to boundaries",
+        replace(_DENSE, transformer_levels=(1,), fiducials=32),
+        _asked(boundary=0.3, bending=0.1, folding=1.0),
+    ),
+    Experiment("context-unet", "U-Net that sees a slice above and below", replace(UNET, context=1)),
+    Experiment("context-dtn", "DTN that sees a slice above and below", replace(DTN, context=1)),
+)
+
+_SCALED = replace(PROTOCOL, augment=AugmentSettings(zoom=2.0, stretch=1.5))
+
+ROBUST = (
+    Experiment("unet-scaled", "U-Net, trained with magnified and stretched patches", UNET, _SCALED),
+    Experiment("dtn-scaled", "DTN, trained with magnified and stretched patches", DTN, _SCALED),
+)

@@ -1,0 +1,215 @@
+"""Every table and figure of the paper, with our numbers, and what goes beyond it.
+
+    python benchmarks/paper.py figure3      U-Net against DTN on SNEMI3D: the ROC figure and its table
+    python benchmarks/paper.py figure4      raw | truth | U-Net | DTN on fixed slices
+    python benchmarks/paper.py table2       training and prediction time, DTN over U-Net
+    python benchmarks/paper.py screen       one seed and 2,500 iterations for each idea
+    python benchmarks/paper.py prove NAME…  three seeds and 10,000 iterations for the best of them
+    python benchmarks/paper.py slices       whole slices instead of tiles
+    python benchmarks/paper.py robustness   magnified, stretched, sheared, deformed slices; ISBI 2012
+    python benchmarks/paper.py page         write what is known into docs/paper.md
+
+A run that has ended is kept as JSON in benchmarks/results/paper and not repeated; one that was interrupted
+goes on from its checkpoint in runs/paper. Delete the file to run it again.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import common
+import numpy as np
+import page
+import runs
+import torch
+from experiments import DTN, FIGURE3, PROTOCOL, ROBUST, SCREENS, UNET
+from robustness import changed_slices, isbi
+
+from napari_dtn.nn.backends import make_runner, resolve_device, resolve_precision
+from napari_dtn.nn.checkpoint import load_model
+from napari_dtn.nn.dtn import build_network
+from napari_dtn.nn.optimise import Trainee
+from napari_dtn.pictures import save_slice
+from napari_dtn.settings import PredictSettings
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from experiments import Experiment
+
+Rows = list[dict[str, Any]]
+SHOWN = (85, 92)  # the slices of Figure 4
+_SCORES = (
+    "name",
+    "seed",
+    "iterations",
+    "roc_auc",
+    "average_precision",
+    "displacement",
+    "deviation",
+    "fold_over",
+)
+
+
+def figure3(options: argparse.Namespace) -> Rows:
+    """U-Net against DTN, by the paper's protocol."""
+    rows = _all("figure3", FIGURE3, options.seeds, options)
+    page.save_roc(runs.known_results("figure3", FIGURE3), Path("docs/images/paper-figure3.png"))
+    return rows
+
+
+def screen(options: argparse.Namespace) -> Rows:
+    """Every idea once, and short."""
+    chosen = [e for e in SCREENS if not options.names or e.name in options.names]
+    return _all("screen", chosen, [options.seed], options)
+
+
+def prove(options: argparse.Namespace) -> Rows:
+    """Train the named ideas with several seeds, as long as the paper."""
+    chosen = [_as_long_as_the_paper(e) for e in SCREENS if e.name in options.names]
+    return _all("prove", chosen, options.seeds, options)
+
+
+def _as_long_as_the_paper(experiment: Experiment) -> Experiment:
+    return replace(experiment, training=replace(experiment.training, iterations=PROTOCOL.iterations))
+
+
+def _all(part: str, chosen: Any, seeds: list[int], options: argparse.Namespace) -> Rows:
+    rows = [runs.result_of(part, experiment, seed, options) for seed in seeds for experiment in chosen]
+    return [_short(row) for row in rows]
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    """A row without what only a file needs; of several pairs, the deepest one's warp."""
+    warp = list(row["warp"].values())[-1] if row["warp"] else {}
+    flat = {**row, **{key: warp.get(key, "") for key in ("displacement", "deviation", "fold_over")}}
+    return {key: flat[key] for key in _SCORES}
+
+
+def _trained(part: str, name: str, seed: int) -> Path:
+    path = runs.RUNS / part / f"{name}-seed{seed}.safetensors"
+    if not path.exists():
+        raise SystemExit(f"{path} is missing: run `python benchmarks/paper.py {part}` first.")
+    return path
+
+
+def figure4(options: argparse.Namespace) -> Rows:
+    """Raw, truth and both predictions, side by side."""
+    from napari_dtn.metrics import boundary_target
+    from napari_dtn.predict import predict_slice
+
+    volume, labels = runs.volume_and_labels(options.data)
+    models = {e.idea.split(",")[0]: load_model(_trained("figure3", e.name, options.seed)) for e in FIGURE3}
+    for z in SHOWN:
+        panels: dict[str, Any] = {
+            "raw": np.asarray(volume.data[z]),
+            "truth": boundary_target(labels[z]).astype(np.float32),
+            **{title: predict_slice(model, volume, z) for title, model in models.items()},
+        }
+        save_slice(Path(f"runs/paper/figure4-z{z}.png"), panels)
+    return [{"figure": f"runs/paper/figure4-z{z}.png", "slice": z} for z in SHOWN]
+
+
+def table2(options: argparse.Namespace) -> Rows:
+    """Time of a training step and of a prediction, both networks in turns; the ratio of the medians."""
+    device = resolve_device(options.device)
+    bfloat16 = resolve_precision("auto", device) == "bfloat16"
+    networks = {"U-Net": build_network(UNET).to(device), "DTN": build_network(DTN).to(device)}
+    image = torch.randn(4, 1, 224, 224)
+    annotation = torch.randint(1, 3, (4, 224, 224), device=device)
+    trainees = {
+        n: Trainee(build_network(net.settings).to(device), PROTOCOL, bfloat16) for n, net in networks.items()
+    }
+    runners = {n: make_runner(net.eval(), device, "eager") for n, net in networks.items()}
+    rounds = 5 if options.quick else 40
+    training = _in_turns(
+        {n: lambda t=t: float(t.step(0, image.to(device), annotation)) for n, t in trainees.items()}, rounds
+    )
+    predicting = _in_turns({n: lambda r=r: r(image) for n, r in runners.items()}, rounds)
+    return [
+        {"what": what, "batch": "4 x 224 x 224", "precision": "bfloat16" if bfloat16 else "float32", **times}
+        for what, times in (("training step", training), ("prediction", predicting))
+    ]
+
+
+def _in_turns(work: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    seconds: dict[str, list[float]] = {name: [] for name in work}
+    for number in range(rounds + 2):
+        for name, run in work.items():
+            began = time.perf_counter()
+            run()
+            if number >= 2:  # the first ones warm up
+                seconds[name].append(time.perf_counter() - began)
+    medians = {name: float(np.median(values)) for name, values in seconds.items()}
+    ratios = np.array(seconds["DTN"]) / np.array(seconds["U-Net"])
+    return {
+        **{f"{name}_ms": 1e3 * value for name, value in medians.items()},
+        "ratio": float(np.median(ratios)),
+    }
+
+
+def slices(options: argparse.Namespace) -> Rows:
+    """Predict whole slices with models that were trained on tiles."""
+    volume, labels = runs.volume_and_labels(options.data)
+    side, rows = max(volume.shape[1:]), []
+    for experiment in FIGURE3:
+        model = load_model(_trained("figure3", experiment.name, options.seed))
+        for size in (model.card.patch_size, side):
+            sized = replace(model, card=replace(model.card, patch_size=size))
+            settings = PredictSettings(batch_size=4 if size < side else 1)
+            tested = runs.TEST[:1] if options.quick else runs.TEST
+            histogram, _ = runs.score(sized, volume, labels, tested, settings)
+            rows.append({"name": experiment.name, "tile": size, **asdict(histogram.scores())})
+    return rows
+
+
+def robustness(options: argparse.Namespace) -> Rows:
+    """Score models on slices changed in known ways, and on another animal and microscope."""
+    models = {e.name: _trained(part, e.name, options.seed) for part, e in _contenders()}
+    tested = runs.TEST[:1] if options.quick else runs.TEST[::4]
+    volume, labels = runs.volume_and_labels(options.data)
+    rows = []
+    for change, slices_ in [
+        *changed_slices(volume, labels, tested),
+        *isbi(options.data.parent, options.quick),
+    ]:
+        scores = {name: slices_.roc_auc(load_model(path)) for name, path in models.items()}
+        rows.append({"change": change, **scores})
+    return rows
+
+
+def _contenders() -> list[tuple[str, Experiment]]:
+    """The plain pair, and the pair trained with scaled patches where it is there."""
+    scaled = [("robust", e) for e in ROBUST]
+    return [("figure3", e) for e in FIGURE3] + scaled
+
+
+def robust(options: argparse.Namespace) -> Rows:
+    """Train the pair of models that sees magnified and stretched patches."""
+    return _all("robust", ROBUST, [options.seed], options)
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Rows]] = {
+    part.__name__: part
+    for part in (figure3, figure4, table2, screen, prove, slices, robust, robustness, page.page)
+}
+
+
+def main() -> None:
+    """Run one part."""
+    parser = common.parser(__doc__)
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("names", nargs="*", help="which experiments; all of them by default")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
+    parser.add_argument("--data", type=Path, default=common.SNEMI3D, help="folder of the SNEMI3D TIFF files")
+    options = parser.parse_args()
+    common.report(PARTS[options.part](options), options)
+
+
+if __name__ == "__main__":
+    main()

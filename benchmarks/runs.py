@@ -1,0 +1,131 @@
+"""Train an experiment, score it on the slices that it was not trained on, and keep the result as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import common
+import numpy as np
+from experiments import Experiment
+
+from napari_dtn.metrics import BOUNDARY_RULE, BoundaryHistogram, boundary_target
+from napari_dtn.nn.checkpoint import Model, load_model
+from napari_dtn.patches import TrainingVolume
+from napari_dtn.predict import Predictor, as_uint8
+from napari_dtn.settings import PredictSettings
+from napari_dtn.train import TrainingData, train
+from napari_dtn.volume.intensity import estimate_intensity
+from napari_dtn.volume.opening import Volume, volume_from_array
+
+RUNS, RESULTS = Path("runs/paper"), Path("benchmarks/results/paper")
+TRAIN, TEST = range(80), range(80, 100)
+_CURVE = 200  # points kept of a ROC curve
+
+
+@cache
+def volume_and_labels(folder: Path) -> tuple[Volume, np.ndarray]:
+    """Read SNEMI3D once."""
+    image, labels = common.snemi3d(folder)
+    return volume_from_array(image, (30, 6, 6), "SNEMI3D (AC4), train-input.tif"), labels
+
+
+def result_of(part: str, experiment: Experiment, seed: int, options: Any) -> dict[str, Any]:
+    """Return the row of one run: from its JSON where there is one, else after training it."""
+    path = RESULTS / part / f"{experiment.name}-seed{seed}.json"
+    if path.exists() and not options.quick:
+        row: dict[str, Any] = json.loads(path.read_text())["rows"][0]
+        return row
+    row = _run(RUNS / part / f"{experiment.name}-seed{seed}.safetensors", experiment, seed, options)
+    if not options.quick:
+        common.write(path, common.result([row], seed))
+    return row
+
+
+def known_results(part: str, experiments: tuple[Experiment, ...]) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of all runs that have ended, by the name of their experiment."""
+    files = {e.name: sorted((RESULTS / part).glob(f"{e.name}-seed[0-9]*.json")) for e in experiments}
+    return {name: [json.loads(f.read_text())["rows"][0] for f in found] for name, found in files.items()}
+
+
+def _run(path: Path, experiment: Experiment, seed: int, options: Any) -> dict[str, Any]:
+    volume, labels = volume_and_labels(options.data)
+    if not path.exists() or options.quick:
+        _train(path, _shortened(experiment) if options.quick else experiment, seed, volume, labels)
+    model = load_model(path)
+    histogram, seconds = score(model, volume, labels, TEST[:1] if options.quick else TEST)
+    warp = model.card.scores["validation"]["warp"] if "validation" in model.card.scores else {}
+    return {
+        "name": experiment.name,
+        "idea": experiment.idea,
+        "seed": seed,
+        "iterations": model.card.training["iterations"],
+        **asdict(histogram.scores()),
+        "warp": warp,
+        "parameters": sum(weight.numel() for weight in model.network.parameters()),
+        "s_per_slice": seconds,
+        "data": "SNEMI3D, trained on z 0-79, scored on z 80-99",
+        "rule": BOUNDARY_RULE,
+        "network": asdict(model.card.network),
+        "training": model.card.training["settings"],
+        "roc": _thinned(*histogram.roc()),
+    }
+
+
+def _shortened(experiment: Experiment) -> Experiment:
+    return replace(
+        experiment,
+        network=replace(experiment.network, base_channels=4),
+        training=replace(experiment.training, iterations=4, patch_size=64, validate_every=4),
+    )
+
+
+def _train(path: Path, experiment: Experiment, seed: int, volume: Volume, labels: np.ndarray) -> None:
+    data = TrainingData(
+        TrainingVolume(volume.data.compute(), labels, "ids", estimate_intensity(volume)),
+        TRAIN,
+        TEST,
+        volume.name,
+        volume.voxel_size,
+    )
+    settings = replace(experiment.training, seed=seed)
+    began = time.monotonic()
+    steps = train(data, path, network=experiment.network, settings=settings, resume=True, overwrite=True)
+    for event in steps:
+        if event.iteration % 100 == 0 or event.validation:
+            score = f", ROC AUC {event.validation.score:.4f}" if event.validation else ""
+            print(
+                f"{path.stem}: {event.iteration} of {event.iterations}, loss {event.loss:.3f}, "
+                f"{event.eta / 60:.0f} min left{score}",
+                file=sys.stderr,
+                flush=True,
+            )
+    print(f"{path.stem}: trained in {(time.monotonic() - began) / 60:.0f} min", file=sys.stderr)
+
+
+def score(
+    model: Model, volume: Volume, labels: np.ndarray, slices: range, settings: PredictSettings | None = None
+) -> tuple[BoundaryHistogram, float]:
+    """Predict slices as the product does, and count them; also the median seconds a slice."""
+    predictor = Predictor.of(model, volume, settings)
+    histogram, seconds = BoundaryHistogram(np.uint8), []
+    for z in slices:
+        began = time.perf_counter()
+        probability = predictor.predict(z)[0]
+        seconds.append(time.perf_counter() - began)
+        histogram.add(as_uint8(probability), boundary_target(labels[z]))
+    return histogram, float(np.median(seconds))
+
+
+def _thinned(false_rate: np.ndarray, true_rate: np.ndarray) -> list[list[float]]:
+    """A ROC curve as points (false positive rate, true positive rate), few enough for a file."""
+    keep = np.unique(np.linspace(0, len(false_rate) - 1, _CURVE).astype(int))
+    return [
+        [round(float(a), 5), round(float(b), 5)]
+        for a, b in zip(false_rate[keep], true_rate[keep], strict=True)
+    ]

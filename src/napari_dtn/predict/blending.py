@@ -1,0 +1,149 @@
+"""Tiles become finished rows of a block: blended by rows of tiles, handed on by rows of chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dtn.predict.blocks import Block
+from napari_dtn.volume.tiles import Tile, TileGrid
+
+Float = NDArray[np.float32]
+Rectangle = tuple[slice, slice]
+
+
+def as_uint8(probability: Float) -> NDArray[np.uint8]:
+    """Probabilities -> round(255 p)."""
+    return np.rint(255 * np.clip(probability, 0, 1)).astype(np.uint8)
+
+
+def blend(out: Float, weighted: Float, tile: Tile, region: Rectangle) -> None:
+    """Add what of a weighted tile lies in the region that ``out`` holds."""
+    y, x = region
+    y0, y1 = max(tile.y, y.start), min(tile.y + tile.size, y.stop)
+    x0, x1 = max(tile.x, x.start), min(tile.x + tile.size, x.stop)
+    out[:, y0 - y.start : y1 - y.start, x0 - x.start : x1 - x.start] += weighted[
+        :, y0 - tile.y : y1 - tile.y, x0 - tile.x : x1 - tile.x
+    ]
+
+
+class Windows:
+    """The blend weights of a lattice's tiles; there are nine different ones at most."""
+
+    def __init__(self, grid: TileGrid) -> None:
+        self._grid = grid
+        self._known: dict[tuple[bool, ...], Float] = {}
+
+    def __getitem__(self, tile: Tile) -> Float:
+        rows, columns = self._grid.counts
+        borders = tile.row == 0, tile.row == rows - 1, tile.column == 0, tile.column == columns - 1
+        if borders not in self._known:
+            self._known[borders] = self._grid.window(tile)
+        return self._known[borders]
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """Finished rows of a block in one slice.
+
+    Parameters
+    ----------
+    z, y, x
+        Where in the volume.
+    values
+        uint8, ``(classes, height, width)``.
+    last
+        Whether the block's part of this slice ends with it.
+    """
+
+    z: int
+    y: slice
+    x: slice
+    values: NDArray[np.uint8]
+    last: bool
+
+
+class Canvas:
+    """Blends the tiles of a block, which come slice by slice and row by row.
+
+    Only one row of tiles is held, and what is finished of one row of chunks: however tall a block is, it
+    takes the same memory. ::
+
+        tile row n     ####################    stride rows are final when the row ends,
+                       ++++++++++++++++++++    overlap rows wait for the next one
+        tile row n+1   ++++++++++++++++++++
+                       ####################
+
+    Parameters
+    ----------
+    block
+        What is computed.
+    grid
+        The lattice of tiles.
+    classes
+        Maps of a prediction.
+    height
+        Rows that are handed on together, from the block's first: those of a chunk.
+    """
+
+    def __init__(self, block: Block, grid: TileGrid, classes: int, height: int) -> None:
+        self._block, self._grid, self._height = block, grid, height
+        self._last_row, self._last_column = grid.rows(block.y)[-1], grid.columns(block.x)[-1]
+        self._windows = Windows(grid)
+        width = block.x.stop - block.x.start
+        self._band = np.zeros((classes, grid.size, width), np.float32)
+        self._strip = self._empty(0)
+
+    def add(
+        self, z: int, tile: Tile, probability: Float, unreadable: Sequence[Rectangle] = ()
+    ) -> Iterator[Strip]:
+        """Blend a tile, ``(classes, size, size)``, and hand on what is finished by it.
+
+        Parameters
+        ----------
+        unreadable
+            Parts of the slice that could not be read: 0 in the result.
+        """
+        band = slice(tile.y, tile.y + tile.size), self._block.x
+        blend(self._band, probability * self._windows[tile], tile, band)
+        if tile.column == self._last_column:
+            yield from self._finish_row(z, tile, unreadable)
+
+    def _finish_row(self, z: int, tile: Tile, unreadable: Sequence[Rectangle]) -> Iterator[Strip]:
+        stride, overlap = self._grid.stride, self._grid.overlap
+        last = tile.row == self._last_row
+        start, stop = max(tile.y, self._block.y.start), self._block.y.stop if last else tile.y + stride
+        if start < stop:
+            yield from self._store(z, start, self._band[:, start - tile.y : stop - tile.y], unreadable)
+        self._band[:, :overlap] = 0 if last else self._band[:, stride:]
+        self._band[:, overlap:] = 0
+
+    def _store(self, z: int, y: int, rows: Float, unreadable: Sequence[Rectangle]) -> Iterator[Strip]:
+        block = self._block
+        while rows.shape[1]:
+            top = y - (y - block.y.start) % self._height
+            bottom = min(top + self._height, block.y.stop)
+            if y == top:
+                self._strip = self._empty(bottom - top)
+            count = min(bottom - y, rows.shape[1])
+            self._strip[:, y - top : y - top + count] = as_uint8(rows[:, :count])
+            y, rows = y + count, rows[:, count:]
+            if y == bottom:
+                strip = Strip(z, slice(top, bottom), block.x, self._strip, last=bottom == block.y.stop)
+                yield _without(strip, unreadable)
+
+    def _empty(self, height: int) -> NDArray[np.uint8]:
+        classes, _, width = self._band.shape
+        return np.empty((classes, height, width), np.uint8)
+
+
+def _without(strip: Strip, unreadable: Sequence[Rectangle]) -> Strip:
+    """Set to 0 what could not be read."""
+    for y, x in unreadable:
+        rows = slice(max(y.start - strip.y.start, 0), max(y.stop - strip.y.start, 0))
+        columns = slice(max(x.start - strip.x.start, 0), max(x.stop - strip.x.start, 0))
+        strip.values[:, rows, columns] = 0
+    return strip

@@ -1,0 +1,195 @@
+"""Killed at any moment, an output is gone on with, and has the bytes of an undisturbed run."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_dtn.nn.checkpoint import Model, load_model
+from napari_dtn.predict import Predictor, predict
+from napari_dtn.predict.output import is_unfinished
+from napari_dtn.settings import Roi
+from napari_dtn.volume.opening import open_volume
+from napari_dtn.volume.writing import JOURNAL, read_attributes
+from support.engine import EM, SETTINGS, files_in, run_program
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KILLED = """
+import os, signal, sys
+from importlib import import_module
+from napari_dtn.nn.checkpoint import load_model
+from napari_dtn.predict import predict
+from napari_dtn.predict.journal import Journal
+from napari_dtn.volume.opening import open_volume
+from support.engine import SETTINGS
+
+def at(owner, name, count, before):
+    real, calls = getattr(owner, name), []
+    def killed(*args, **kwargs):
+        calls.append(None)
+        if len(calls) == count and before:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = real(*args, **kwargs)
+        if len(calls) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    setattr(owner, name, killed)
+
+output = import_module("napari_dtn.predict.output")
+owner = {"image": output, "journal": Journal, "writer": output.BlockWriter, "zarr": output.zarr.Group}
+where, name, count, before = sys.argv[4:]
+at(owner[where], name, int(count), before == "before")
+list(predict(load_model(sys.argv[1], "cpu"), open_volume(sys.argv[2]), sys.argv[3], settings=SETTINGS))
+"""
+
+# Where the process is killed, and how many of the five blocks are recorded by then.
+MOMENTS = [
+    ("image", "create_image", 1, "after", 0),
+    ("writer", "write", 1, "after", 0),
+    ("writer", "record", 2, "before", 1),
+    ("journal", "add", 3, "before", 2),
+    ("journal", "add", 3, "after", 3),
+    ("writer", "write", 5, "after", 4),
+    ("zarr", "update_attributes", 1, "before", 5),
+]
+
+
+@pytest.fixture
+def model(tiny_model: Path) -> Model:
+    return load_model(tiny_model, "cpu")
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "em.tif"
+    tifffile.imwrite(path, EM, photometric="minisblack")
+    return path
+
+
+def count_tiles(predictor: Predictor, output: Path, **options: Any) -> int:
+    """Predict, and return how many tiles went through the network."""
+    counted = 0
+
+    def run(tiles: Any) -> Any:
+        nonlocal counted
+        counted += len(tiles)
+        return predictor.runner(tiles)
+
+    list(replace(predictor, runner=run).write(output, **options))
+    return counted
+
+
+@pytest.mark.parametrize(("where", "name", "count", "when", "recorded"), MOMENTS)
+def test_killed_at_any_moment_the_result_is_that_of_an_undisturbed_run(
+    tiny_model: Path, image: Path, tmp_path: Path, project: Path, where, name, count, when, recorded
+) -> None:
+    predictor = Predictor.of(load_model(tiny_model, "cpu"), open_volume(image), SETTINGS)
+    undisturbed, out = tmp_path / "undisturbed.zarr", tmp_path / "out.zarr"
+    every = count_tiles(predictor, undisturbed)
+    program = f"import sys; sys.path.insert(0, {str(project / 'tests')!r})\n{KILLED}"
+    killed = run_program(program, tiny_model, image, out, where, name, count, when)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert is_unfinished(out)
+    assert count_tiles(predictor, out) == every * (5 - recorded) // 5
+    assert files_in(out) == files_in(undisturbed)
+    assert not is_unfinished(out)
+
+
+def interrupted(model: Model, image: Path, out: Path, **options: Any) -> None:
+    """Stop after the first slices."""
+    steps = predict(model, open_volume(image), out, **{"settings": SETTINGS, **options})
+    next(step for step in steps if step.slices_done == 2)
+    steps.close()  # type: ignore[attr-defined]
+    assert is_unfinished(out)
+
+
+def test_stopping_is_gone_on_with_and_counted(model: Model, image: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.zarr"
+    interrupted(model, image, out)
+    events = list(predict(model, open_volume(image), out, settings=SETTINGS))
+    assert events[0].before >= 2 * 35
+    assert events[0].done > events[0].before
+    assert (events[-1].done, events[-1].slices_done) == (5 * 35, 5)
+    assert all(event.rate >= 0 and event.eta >= 0 for event in events)
+    with pytest.raises(FileExistsError, match=r"out\.zarr exists"):
+        predict(model, open_volume(image), out, settings=SETTINGS)
+
+
+def test_a_line_that_was_cut_short_is_forgotten(model: Model, image: Path, tmp_path: Path) -> None:
+    out, undisturbed = tmp_path / "out.zarr", tmp_path / "undisturbed.zarr"
+    list(predict(model, open_volume(image), undisturbed, settings=SETTINGS))
+    interrupted(model, image, out)
+    lines = (out / JOURNAL).read_bytes().splitlines(keepends=True)
+    (out / JOURNAL).write_bytes(lines[0] + lines[1][:-9])
+    (out / "0" / "c" / "1").mkdir(parents=True, exist_ok=True)
+    (out / "0" / "c" / "1" / "0.0123.partial").write_bytes(b"half a chunk")
+    predictor = Predictor.of(model, open_volume(image), SETTINGS)
+    assert count_tiles(predictor, out) == 4 * 35
+    assert files_in(out) == files_in(undisturbed)
+
+
+def test_overwrite_begins_anew(model: Model, image: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.zarr"
+    interrupted(model, image, out)
+    predictor = Predictor.of(model, open_volume(image), replace(SETTINGS, batch_size=3))
+    assert count_tiles(predictor, out, overwrite=True) == 5 * 35
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"overlap": 10}, "settings.overlap was 8 and is 10"),
+        ({"batch_size": 2}, "settings.batch_size was 4 and is 2"),
+        ({"precision": "bfloat16"}, "settings.precision was float32 and is bfloat16"),
+        ({"block_slices": 2}, "settings.block_slices was 1 and is 2"),
+    ],
+)
+def test_a_changed_setting_is_refused_by_name(model, image, tmp_path, change, words) -> None:
+    interrupted(model, image, tmp_path / "out.zarr")
+    before = files_in(tmp_path / "out.zarr")
+    with pytest.raises(ValueError, match="--overwrite") as error:
+        predict(model, open_volume(image), tmp_path / "out.zarr", settings=replace(SETTINGS, **change))
+    assert words in str(error.value)
+    assert files_in(tmp_path / "out.zarr") == before
+
+
+def test_a_changed_input_is_refused(model: Model, image: Path, tmp_path: Path) -> None:
+    interrupted(model, image, tmp_path / "out.zarr")
+    changed = EM.copy()
+    changed[4] = 255 - changed[4]
+    tifffile.imwrite(image, changed, photometric="minisblack")
+    with pytest.raises(ValueError, match=r"input_modified was .* intensity.mean was "):
+        predict(model, open_volume(image), tmp_path / "out.zarr", settings=SETTINGS)
+
+
+def test_another_model_or_region_is_refused(model: Model, image: Path, tmp_path: Path) -> None:
+    interrupted(model, image, tmp_path / "out.zarr")
+    other = replace(model, sha256="0" * 64)
+    with pytest.raises(ValueError, match="model_sha256 was "):
+        predict(other, open_volume(image), tmp_path / "out.zarr", settings=SETTINGS)
+    with pytest.raises(ValueError, match=r"region\.z was \[0, 5\] and is \[0, 4\]"):
+        predict(model, open_volume(image), tmp_path / "out.zarr", Roi(z=(0, 4)), SETTINGS)
+
+
+def test_an_open_choice_stays_what_it_was(model: Model, image: Path, tmp_path: Path) -> None:
+    """``auto`` may be another thing on the machine that goes on."""
+    out = tmp_path / "out.zarr"
+    interrupted(model, image, out, settings=replace(SETTINGS, precision="bfloat16"))
+    list(predict(model, open_volume(image), out, settings=replace(SETTINGS, precision="auto")))
+    assert read_attributes(out)["settings"]["precision"] == "bfloat16"
+
+
+def test_two_runs_into_one_output_are_refused(model: Model, image: Path, tmp_path: Path) -> None:
+    steps = predict(model, open_volume(image), tmp_path / "out.zarr", settings=SETTINGS)
+    next(iter(steps))
+    with pytest.raises(ValueError, match="being written by another process"):
+        predict(model, open_volume(image), tmp_path / "out.zarr", settings=SETTINGS)
+    assert len(list(steps))
+    assert np.asarray(open_volume(tmp_path / "out.zarr").data).any()

@@ -1,0 +1,128 @@
+"""The paper's benchmark: runs end in files, are not repeated, and the page is written from them alone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import tifffile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+    from napari_dtn.phantom import Phantom
+
+
+@pytest.fixture
+def benchmarks(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ModuleType]]:
+    """Modules of the folder benchmarks, which is no package."""
+    monkeypatch.syspath_prepend(project / "benchmarks")
+    names = ("common", "experiments", "page", "paper", "robustness", "runs")
+    from importlib import import_module
+
+    yield {name: import_module(name) for name in names}
+    for name in names:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def paper(benchmarks: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The benchmark with folders of its own and two small experiments."""
+    small, e = {"base_channels": 2, "levels": 2}, benchmarks["experiments"]
+    training = replace(e.PROTOCOL, iterations=3, patch_size=32, batch_size=2, validate_every=3, warmup=1)
+    pair = (
+        e.Experiment("unet", "U-Net", replace(e.UNET, **small), training),
+        e.Experiment("dtn", "DTN, small", replace(e.DTN, **small, transformer_levels=(1,)), training),
+    )
+    for module in ("paper", "page"):
+        monkeypatch.setattr(benchmarks[module], "FIGURE3", pair)
+    monkeypatch.setattr(benchmarks["runs"], "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(benchmarks["runs"], "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(benchmarks["runs"], "TRAIN", range(3))
+    monkeypatch.setattr(benchmarks["runs"], "TEST", range(3, 4))
+    monkeypatch.setattr(benchmarks["page"], "PAGE", tmp_path / "paper.md")
+    monkeypatch.setattr(sys, "argv", ["benchmarks/paper.py", "figure3"])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs" / "images").mkdir(parents=True)
+    return benchmarks["paper"]
+
+
+@pytest.fixture
+def options(tiny_phantom: Phantom, tmp_path: Path) -> argparse.Namespace:
+    for name, array in (("input", tiny_phantom.image), ("labels", tiny_phantom.labels.astype(np.uint16))):
+        tifffile.imwrite(tmp_path / f"train-{name}.tif", array, photometric="minisblack")
+    return argparse.Namespace(data=tmp_path, quick=False, seed=0, seeds=[0, 1], names=[], device="cpu")
+
+
+def test_figure_3_ends_in_files_and_is_not_repeated(paper: Any, options: Any, tmp_path: Path) -> None:
+    rows = paper.figure3(options)
+    assert [(row["name"], row["seed"]) for row in rows] == [("unet", 0), ("dtn", 0), ("unet", 1), ("dtn", 1)]
+    kept = json.loads((tmp_path / "results" / "figure3" / "dtn-seed1.json").read_text())
+    assert kept["seed"] == 1
+    assert kept["rows"][0]["roc_auc"] == rows[3]["roc_auc"]
+    assert "any of the 4 neighbours" in kept["rows"][0]["rule"]
+    assert (tmp_path / "docs" / "images" / "paper-figure3.png").stat().st_size > 10_000
+    kept["rows"][0]["roc_auc"] = 0.125
+    (tmp_path / "results" / "figure3" / "dtn-seed1.json").write_text(json.dumps(kept))
+    assert paper.figure3(options)[3]["roc_auc"] == 0.125, "what has ended is read, not run again"
+
+
+def test_the_page_says_what_the_files_say(paper: Any, options: Any, project: Path, tmp_path: Path) -> None:
+    paper.figure3(options)
+    for name, scores in (("unet", (0.90, 0.92)), ("dtn", (0.92, 0.94))):
+        for seed, score in enumerate(scores):
+            path = tmp_path / "results" / "figure3" / f"{name}-seed{seed}.json"
+            kept = json.loads(path.read_text())
+            kept["rows"][0]["roc_auc"] = score
+            path.write_text(json.dumps(kept))
+    (tmp_path / "paper.md").write_text((project / "docs" / "paper.md").read_text())
+    paper.page.page(options)
+    text = (tmp_path / "paper.md").read_text()
+    assert "| U-Net | 0.8676 | 0.9100 ± 0.0141 |" in text
+    assert "0.9200, 0.9400" in text
+    assert "removes 22.2 % of the U-Net's 1 - AUC" in text
+    assert text.count("not run yet") == 3
+
+
+def test_the_page_of_the_documentation_is_up_to_date(benchmarks: Any, project: Path, tmp_path: Path) -> None:
+    """What stands in docs/paper.md is what the committed results say."""
+    page, committed = benchmarks["page"], (project / "docs" / "paper.md").read_text()
+    page.PAGE = tmp_path / "paper.md"
+    page.PAGE.write_text(committed)
+    benchmarks["runs"].RESULTS = project / "benchmarks" / "results" / "paper"
+    page.page(argparse.Namespace())
+    assert page.PAGE.read_text() == committed
+
+
+def test_table_2_is_a_ratio_of_what_was_timed(
+    paper: Any, options: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(np.cumsum([0, 3, 0, 4.5] * 5).tolist())
+    monkeypatch.setattr(paper.time, "perf_counter", lambda: next(clock))
+    times = paper._in_turns({"U-Net": lambda: None, "DTN": lambda: None}, 3)
+    assert times == {"U-Net_ms": 3000.0, "DTN_ms": 4500.0, "ratio": 1.5}
+
+
+def test_a_changed_slice_and_its_truth_stay_together(benchmarks: Any, tiny_phantom: Phantom) -> None:
+    """With the truth as image, the warped image must still be dark where the warped truth is boundary."""
+    from napari_dtn.metrics import boundary_target
+    from napari_dtn.volume.opening import volume_from_array
+
+    boundary = boundary_target(tiny_phantom.labels)
+    volume = volume_from_array(np.where(boundary, 0, 200).astype(np.uint8))
+    changes = dict(benchmarks["robustness"].changed_slices(volume, tiny_phantom.labels, range(2)))
+    assert {"zoom 0.5", "zoom 1", "zoom 2", "sheared by 0.3"} <= changes.keys()
+    for name in ("zoom 1", "sheared by 0.3", "elastic deformation, up to 10 px"):
+        slices = changes[name]
+        inside, edge = slices.images[slices.annotations == 2], slices.images[slices.annotations == 1]
+        assert inside.mean() - edge.mean() > 1.2, name
+    reduced, magnified = changes["zoom 0.5"], changes["zoom 2"]
+    assert (reduced.annotations != 0).mean() < 0.3
+    assert (magnified.annotations != 0).all()

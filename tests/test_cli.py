@@ -122,7 +122,7 @@ def test_info_describes_volumes_and_models(
 
 
 def test_info_names_bad_slices(
-    tiny_phantom: Phantom, files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_phantom: Phantom, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = np.concatenate([tiny_phantom.image, tiny_phantom.image[::-1]])  # slice 4 repeats slice 3
     image[1] = 0
@@ -137,7 +137,9 @@ def test_info_names_bad_slices(
     assert described["slices_checked"] == "8 of 8 slices, each as a whole"
     assert main(["info", str(path)]) == 0
     assert "bad_slices  1 black (100 %); 4 repeats 3\n" in capsys.readouterr().out
-    for command in (["info", str(path), "--no-bad-slices"], ["info", files[1]]):  # ids have no bad slices
+    ids = tiny_phantom.labels.astype(np.uint32)  # they have no bad slices
+    tifffile.imwrite(tmp_path / "ids.tif", ids, photometric="minisblack")
+    for command in (["info", str(path), "--no-bad-slices"], ["info", str(tmp_path / "ids.tif")]):
         assert main([*command, "--json", "-"]) == 0
         assert "bad_slices" not in json.loads(capsys.readouterr().out)
 

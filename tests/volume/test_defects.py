@@ -181,13 +181,13 @@ def test_work_is_bounded_however_large_the_volume():
 
 
 def test_a_coarser_level_is_looked_at_where_there_is_one(em: np.ndarray):
-    fine = np.kron(em, np.ones((1, 4, 4), np.uint8))
-    fine[5] = np.roll(fine[5], (120, 0), (0, 1))
-    levels = tuple(da.from_array(fine[:, ::by, ::by]) for by in (1, 4))
+    fine = np.kron(em, np.ones((1, 8, 8), np.uint8))
+    fine[5] = np.roll(fine[5], (240, 0), (0, 1))
+    levels = tuple(da.from_array(fine[:, ::by, ::by]) for by in (1, 8))
     report = find_bad_slices(Volume(levels, (30, 6, 6), "em"))
     assert (report.level, report.windows) == (1, 1)
     (bad,) = report.bad
-    assert bad.shift == pytest.approx((120, 0), abs=24)  # pixels of the finest level
+    assert bad.shift == pytest.approx((240, 0), abs=48)  # pixels of the finest level
     assert checked_words(report) == "16 of 16 slices, each as a whole at level 1"
 
 

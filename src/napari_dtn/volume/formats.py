@@ -40,7 +40,7 @@ def locate(path: str | Path) -> tuple[Place, str]:
         return place, inner
     for parent in place.parents:
         if _has_inside(parent):
-            rest = str(place.relative_to(parent)).replace("\\", "/")
+            rest = str(place.relative_to(parent)).replace("\\", "/")  # type: ignore[arg-type]
             return parent, f"{rest}/{inner.strip('/')}"
         if not is_remote(parent) and parent.exists():  # what holds the path is no container
             break

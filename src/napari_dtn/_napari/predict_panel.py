@@ -410,13 +410,13 @@ class PredictPanel(QWidget):
         self._show_busy()
         if run is not None and not run.linked:
             run.take_back(self._viewer)
-        if run is None or not run.done:
+        if run is None or not run.total:
             self.controls.show_end("Stopped.")
         elif self._volume_lane.outcome == "done":
             self.controls.show_end(f"{run.done} slices in {duration(run.elapsed)}, saved to {run.output}")
         else:
             self.controls.show_end(
-                f"Stopped. {run.done} of {run.total} slices and more are in {run.output}; "
+                f"Stopped. What is finished is in {run.output}, {run.done} of {run.total} slices as a whole; "
                 "“Predict volume” goes on with it."
             )
 

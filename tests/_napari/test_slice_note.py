@@ -26,11 +26,12 @@ def wait_for(qtbot, note, text: str) -> None:
     qtbot.waitUntil(lambda: note.text() == text and not note.isHidden(), timeout=PATIENCE)
 
 
-def test_it_names_the_bad_slices_of_the_chosen_layer(qtbot, viewer, note, damaged) -> None:
+def test_it_names_the_bad_slices_of_the_chosen_layer(qtbot, viewer, panel, note, damaged) -> None:
     viewer.add_image(damaged, name="em")
     wait_for(qtbot, note, "2 bad slices: 1 black (100 %); 4 repeats 3")
     assert note.toolTip() == "1 black (100 %)\n4 repeats 3\nLooked at 8 of 8 slices, each as a whole."
     good = viewer.add_image(damaged[2:4], name="good")
+    press(panel, "image").setCurrentText("good")
     assert note.isHidden()
     qtbot.waitUntil(lambda: not note.lane.busy, timeout=PATIENCE)
     assert note.isHidden()

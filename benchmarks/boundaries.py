@@ -44,7 +44,7 @@ def main() -> None:
     """Run the benchmark."""
     parser = common.parser(__doc__)
     parser.add_argument("--data", type=Path, default=common.SNEMI3D, help="folder of the SNEMI3D TIFF files")
-    parser.add_argument("--models", nargs="+", default=["dtn-snemi3d"])
+    parser.add_argument("--models", nargs="+", default=["dtn-snemi3d", "unet-snemi3d"])
     parser.add_argument("--overlaps", nargs="+", type=int, default=[PredictSettings().overlap])
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     options = parser.parse_args()

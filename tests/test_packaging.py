@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from email.message import Message
 
-MODELS = {"dtn-snemi3d"}
+MODELS = {"dtn-snemi3d", "unet-snemi3d"}
 QT_BINDINGS = {"pyqt5", "pyqt6", "pyside2", "pyside6"}
 MAX_MODEL_BYTES = 10_000_000
 

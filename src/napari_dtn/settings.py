@@ -276,7 +276,7 @@ class PredictSettings:
     device: Device = "auto"
     backend: Backend = "auto"
     precision: Precision = "auto"
-    overlap: Annotated[int, {"min": 0, "max": 4096}] = 24
+    overlap: Annotated[int, {"min": 0, "max": 4096}] = 64
     batch_size: Annotated[int, {"min": 1, "max": 256}] = 4
     threads: Annotated[int, {"min": 0, "max": 1024}] = 0
     block_slices: Annotated[int, {"min": 0, "max": 65536}] = 0

@@ -34,6 +34,7 @@ from napari_dtn.predict import Predictor
 from napari_dtn.predict.blocks import Block, cut_into_blocks
 from napari_dtn.settings import PredictSettings
 from napari_dtn.volume.intensity import normalise
+from napari_dtn.volume.lazy import with_neighbours
 from napari_dtn.volume.opening import open_volume, volume_from_array
 from napari_dtn.volume.tiles import TileGrid
 
@@ -112,8 +113,10 @@ def _monai(predictor: Predictor, image: np.ndarray) -> Callable[[], object] | No
         from monai.inferers import sliding_window_inference
     except ImportError:
         return None
-    grid = predictor.grid
-    slices = torch.from_numpy(normalise(image, predictor.intensity))[:, None, None]
+    grid, context = predictor.grid, predictor.model.card.network.context
+    normal, everything = normalise(image, predictor.intensity), slice(None)
+    seen = [with_neighbours(normal, z, everything, everything, context) for z in range(len(normal))]
+    slices = torch.from_numpy(np.stack(seen))[:, None]
 
     @torch.inference_mode()
     def run() -> None:
@@ -179,7 +182,8 @@ def peak_memory(model: str, shape: tuple[int, ...], seed: int) -> int:
     predictor = Predictor.of(load_model(model), volume, PredictSettings(batch_size=32, threads=1))
     stand_in = replace(predictor, runner=lambda tiles: torch.sigmoid(tiles[:, :1]))
     torch.manual_seed(seed)
-    predictor.runner(torch.zeros(4, 1, predictor.grid.size, predictor.grid.size))  # what a network keeps
+    maps, side = predictor.model.card.network.input_maps, predictor.grid.size
+    predictor.runner(torch.zeros(4, maps, side, side))  # what a network keeps
     with tempfile.TemporaryDirectory() as folder:
         for _ in stand_in.write(Path(folder) / "out.zarr"):
             pass

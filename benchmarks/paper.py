@@ -33,7 +33,6 @@ from napari_dtn.nn.checkpoint import load_model
 from napari_dtn.nn.dtn import build_network
 from napari_dtn.nn.optimise import Trainee
 from napari_dtn.pictures import save_slice
-from napari_dtn.settings import PredictSettings
 
 if TYPE_CHECKING:
     import argparse
@@ -160,7 +159,7 @@ def slices(options: argparse.Namespace) -> Rows:
         model = load_model(_trained("figure3", experiment.name, options.seed))
         for size in (model.card.patch_size, side):
             sized = replace(model, card=replace(model.card, patch_size=size))
-            settings = PredictSettings(batch_size=4 if size < side else 1)
+            settings = replace(runs.SCORED, batch_size=4 if size < side else 1)
             tested = runs.TEST[:1] if options.quick else runs.TEST
             histogram, _ = runs.score(sized, volume, labels, tested, settings)
             rows.append({"name": experiment.name, "tile": size, **asdict(histogram.scores())})

@@ -26,6 +26,7 @@ from napari_dtn.volume.opening import Volume, volume_from_array
 
 RUNS, RESULTS = Path("runs/paper"), Path("benchmarks/results/paper")
 TRAIN, TEST = range(80), range(80, 100)
+SCORED = PredictSettings(overlap=24)  # the same for every run, whatever the product's default becomes
 _CURVE = 200  # points kept of a ROC curve
 
 
@@ -115,7 +116,7 @@ def score(
     model: Model, volume: Volume, labels: np.ndarray, slices: range, settings: PredictSettings | None = None
 ) -> tuple[BoundaryHistogram, float]:
     """Predict slices as the product does, and count them; also the median seconds a slice."""
-    predictor = Predictor.of(model, volume, settings)
+    predictor = Predictor.of(model, volume, settings or SCORED)
     histogram, seconds = BoundaryHistogram(np.uint8), []
     for z in slices:
         began = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PEAK = """
-import resource, sys
+import sys
+from pathlib import Path
 import numpy as np, torch
 from napari_dtn.nn.checkpoint import load_model
 from napari_dtn.predict import predict
@@ -32,7 +34,8 @@ volume = volume_from_array(Virtual(tuple(map(int, sys.argv[3:6]))))
 settings = PredictSettings(overlap=0, batch_size=64, threads=1, block_side=1024)
 for _ in predict(model, volume, sys.argv[2], settings=settings):
     pass
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# Not ru_maxrss, which begins with the peak of the process that started this one: a ratio of 1, always.
+print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 """
 
 
@@ -56,8 +59,14 @@ def peak(model: Path, out: Path, *shape: int) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("larger", [(2, 4000, 4000), (200, 400, 400)], ids=["Y and X", "Z"])
-def test_memory_does_not_grow_with_the_volume(light_model: Path, tmp_path: Path, larger) -> None:
-    """A slice of 4000 x 4000 takes 80 MB in float32 and uint8, a tenth of the process and more."""
-    small = peak(light_model, tmp_path / "small.zarr", 2, 400, 400)
-    assert peak(light_model, tmp_path / "large.zarr", *larger) < 1.1 * small
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from Linux's /proc")
+@pytest.mark.parametrize(
+    ("smaller", "larger"),
+    [((2, 1500, 1500), (2, 6000, 6000)), ((2, 400, 400), (200, 400, 400))],
+    ids=["Y and X", "Z"],
+)
+def test_memory_does_not_grow_with_the_volume(light_model: Path, tmp_path: Path, smaller, larger) -> None:
+    """A slice of 6000 x 6000 takes 180 MB in float32 and uint8, a third of the process."""
+    small = peak(light_model, tmp_path / "small.zarr", *smaller)
+    large = peak(light_model, tmp_path / "large.zarr", *larger)
+    assert large < 1.15 * small

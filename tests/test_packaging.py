@@ -167,8 +167,8 @@ def test_only_the_extra_brings_a_qt_binding(metadata: Message) -> None:
     assert [item.extras for item in base if item.name == "napari"] == [set()]
     (all_,) = (item for item in requirements if item not in base and item.marker.evaluate({"extra": "all"}))
     assert (all_.name, all_.extras) == ("napari", {"all"})
-    formats = {"mrc", "n5", "precomputed", "remote"}
-    assert {"all", "dev", "docs", "test", *formats} == set(metadata.get_all("Provides-Extra", []))
+    features = {"cluster", "mrc", "n5", "precomputed", "remote"}
+    assert {"all", "dev", "docs", "test", *features} == set(metadata.get_all("Provides-Extra", []))
 
 
 def test_the_packages_version_is_cited(project: Path) -> None:

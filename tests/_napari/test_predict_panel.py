@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
@@ -242,6 +243,16 @@ def test_cancel_keeps_the_slices_that_are_done(qtbot, ready, viewer, tmp_path, m
     assert "goes on with it" in press(ready, "status").text()
     assert press(ready, "run").isEnabled()
     assert not press(ready, "cancel").isEnabled()
+
+
+def test_no_long_garbage_collection_while_a_volume_is_predicted(qtbot, ready, monkeypatch, tiny_dtn) -> None:
+    gate, before = Gate(monkeypatch), gc.get_freeze_count()
+    press(ready, "run").click()
+    qtbot.waitUntil(gate.reached.is_set, timeout=PATIENCE)
+    assert gc.get_freeze_count() > before + 10_000
+    gate.open.set()
+    finish(qtbot, ready)
+    assert gc.get_freeze_count() <= before
 
 
 def test_an_unfinished_output_is_gone_on_with(qtbot, ready, tmp_path, monkeypatch, tiny_dtn) -> None:

@@ -226,14 +226,20 @@ class Gate:
 
         monkeypatch.setattr(Journal, "close", close)
 
+    def run_up_to(self, qtbot, panel) -> None:
+        press(panel, "run").click()
+        qtbot.waitUntil(self.reached.is_set, timeout=PATIENCE)
+
+    def cancel_at(self, qtbot, panel) -> None:
+        self.run_up_to(qtbot, panel)
+        press(panel, "cancel").click()
+        self.open.set()
+        finish(qtbot, panel)
+
 
 def test_cancel_keeps_the_slices_that_are_done(qtbot, ready, viewer, tmp_path, monkeypatch, tiny_dtn) -> None:
     gate = Gate(monkeypatch)
-    press(ready, "run").click()
-    qtbot.waitUntil(gate.reached.is_set, timeout=PATIENCE)
-    press(ready, "cancel").click()
-    gate.open.set()
-    finish(qtbot, ready)
+    gate.cancel_at(qtbot, ready)
     assert gate.closed.is_set()
     stored = np.asarray(open_volume(tmp_path / "out.zarr").data)
     assert [bool(plane.any()) for plane in stored] == [True, True, True, False]
@@ -247,8 +253,7 @@ def test_cancel_keeps_the_slices_that_are_done(qtbot, ready, viewer, tmp_path, m
 
 def test_no_long_garbage_collection_while_a_volume_is_predicted(qtbot, ready, monkeypatch, tiny_dtn) -> None:
     gate, before = Gate(monkeypatch), gc.get_freeze_count()
-    press(ready, "run").click()
-    qtbot.waitUntil(gate.reached.is_set, timeout=PATIENCE)
+    gate.run_up_to(qtbot, ready)
     assert gc.get_freeze_count() > before + 10_000
     gate.open.set()
     finish(qtbot, ready)
@@ -256,12 +261,7 @@ def test_no_long_garbage_collection_while_a_volume_is_predicted(qtbot, ready, mo
 
 
 def test_an_unfinished_output_is_gone_on_with(qtbot, ready, tmp_path, monkeypatch, tiny_dtn) -> None:
-    gate = Gate(monkeypatch)
-    press(ready, "run").click()
-    qtbot.waitUntil(gate.reached.is_set, timeout=PATIENCE)
-    press(ready, "cancel").click()
-    gate.open.set()
-    finish(qtbot, ready)
+    Gate(monkeypatch).cancel_at(qtbot, ready)
     asked = []
 
     def question(*args):
@@ -279,8 +279,7 @@ def test_an_unfinished_output_is_gone_on_with(qtbot, ready, tmp_path, monkeypatc
 
 def test_a_pause_holds_the_run_until_it_ends(qtbot, ready, monkeypatch) -> None:
     gate = Gate(monkeypatch)
-    press(ready, "run").click()
-    qtbot.waitUntil(gate.reached.is_set, timeout=PATIENCE)
+    gate.run_up_to(qtbot, ready)
     press(ready, "pause").click()
     assert press(ready, "pause").text() == "Resume"
     gate.open.set()
@@ -295,8 +294,7 @@ def test_a_pause_holds_the_run_until_it_ends(qtbot, ready, monkeypatch) -> None:
 
 def test_a_paused_run_can_be_cancelled(qtbot, ready, monkeypatch) -> None:
     gate = Gate(monkeypatch)
-    press(ready, "run").click()
-    qtbot.waitUntil(gate.reached.is_set, timeout=PATIENCE)
+    gate.run_up_to(qtbot, ready)
     press(ready, "pause").click()
     gate.open.set()
     press(ready, "cancel").click()
@@ -350,8 +348,7 @@ def test_an_estimate_says_what_it_would_take(qtbot, ready, tmp_path) -> None:
 @pytest.mark.parametrize("how", ["dock", "viewer"])
 def test_closing_stops_the_run(qtbot, ready, viewer, monkeypatch, tmp_path, how) -> None:
     gate = Gate(monkeypatch)
-    press(ready, "run").click()
-    qtbot.waitUntil(gate.reached.is_set, timeout=PATIENCE)
+    gate.run_up_to(qtbot, ready)
     if how == "dock":
         viewer.window.remove_dock_widget(ready)
     else:
@@ -423,8 +420,7 @@ def test_a_model_without_a_transformer_says_so_once(qtbot, ready, viewer, tiny_u
 
 def test_a_layer_may_go_while_it_is_predicted(qtbot, ready, viewer, monkeypatch, told) -> None:
     gate = Gate(monkeypatch)
-    press(ready, "run").click()
-    qtbot.waitUntil(gate.reached.is_set, timeout=PATIENCE)
+    gate.run_up_to(qtbot, ready)
     viewer.layers.clear()
     gate.open.set()
     finish(qtbot, ready)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Hashable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,9 +182,6 @@ def is_unfinished(output: Path) -> bool:
 
 def whole(desk: Desk, request: Request, output: Path, overwrite: bool, roi: Roi) -> Iterator[VolumePart]:
     """Predict the volume, or a box of it, into a file, or go on with an unfinished one."""
-    from contextlib import closing
-    from dataclasses import replace
-
     import zarr
 
     from napari_dtn.predict import pinned

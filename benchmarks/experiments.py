@@ -53,6 +53,11 @@ SCREENS = (
     Experiment("dtn", "DTN, a pair at level 4, 4 x 4 points"),
     Experiment("identity", "warp frozen to the identity", replace(DTN, localisation="identity")),
     Experiment("random", "random warps", replace(DTN, localisation="random")),
+    Experiment(
+        "quadrilaterals",
+        "restored at the inverse of the warp, cell by cell",
+        replace(DTN, decoder="quadrilaterals"),
+    ),
     Experiment("direct", "skip connection outside of the warp", replace(DTN, skip="direct")),
     Experiment("spatial", "offsets from convolutions", _SPATIAL),
     Experiment("spatial-direct", "offsets from convolutions, direct skip", replace(_SPATIAL, skip="direct")),

@@ -122,3 +122,17 @@ class TileGrid:
         """Return the tile that weighs most at a pixel."""
         near = self.over(slice(y, y + 1), slice(x, x + 1))
         return max(near, key=lambda tile: float(self.window(tile)[y - tile.y, x - tile.x]))
+
+    def owned(self, tile: Tile) -> tuple[slice, slice]:
+        """Return the pixels (y, x) at which a tile weighs most: each pixel of the slice is one tile's."""
+        (rows, columns), half = self.counts, (self.overlap + 1) // 2
+        return (
+            _owned(tile.y, tile.row, rows, self.height, half, self.stride),
+            _owned(tile.x, tile.column, columns, self.width, half, self.stride),
+        )
+
+
+def _owned(start: int, index: int, count: int, length: int, half: int, stride: int) -> slice:
+    """Of equal weights the first tile's counts, as in :meth:`TileGrid.at`."""
+    first = start + half if index > 0 else 0
+    return slice(first, start + stride + half if index < count - 1 else length)

@@ -1,0 +1,139 @@
+"""The warps of many tiles as one picture of a slice: lines, arrows, areas and folds.
+
+Tiles overlap, and each has a warp of its own. A pixel shows the tile that weighs most in its prediction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_dtn.warp.spline import Float
+from napari_dtn.warp.tile import Warp
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """The part of a slice that shows the warp of one tile.
+
+    Parameters
+    ----------
+    warp
+        Of the tile.
+    y, x
+        Pixels of the slice at which the tile weighs most.
+    """
+
+    warp: Warp
+    y: slice
+    x: slice
+
+    def points(self, step: int) -> Float:
+        """Return the centres of squares of ``step`` pixels on a lattice of the slice, ``(h, w, 2)``."""
+        y, x = (_places(side, step) for side in (self.y, self.x))
+        return np.stack(np.meshgrid(y, x, indexing="ij"), axis=-1)
+
+    def log_area(self, step: int) -> Float:
+        """Return the logarithm of the Jacobian determinant, ``(h, w)``; minus infinity where T folds over."""
+        determinant = self.warp.determinant(self.points(step))
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(np.maximum(determinant, 0)))
+
+
+def _places(side: slice, step: int) -> Float:
+    """Centres, on a lattice that begins at pixel 0, in the range: each is in one of ranges that meet."""
+    first, stop = (-((step - 2 * end) // (2 * step)) for end in (side.start, side.stop))
+    return np.arange(first, stop) * step + (step - 1) / 2
+
+
+def moves(piece: Piece, step: int) -> Float:
+    """Return starts and displacements every ``step`` pixels, ``(N, 2, 2)`` ``(y, x)``."""
+    start = piece.points(step).reshape(-1, 2)
+    return np.stack([start, piece.warp.look(start) - start], axis=1)
+
+
+def arrow_segments(piece: Piece, factor: float = 1) -> Float:
+    """Return the fiducial points in a piece: starts and displacements, ``(N, 2, 2)`` ``(y, x)``.
+
+    Parameters
+    ----------
+    piece
+        Of a slice.
+    factor
+        By how much displacements are exaggerated.
+    """
+    arrows = piece.warp.arrows
+    (y, x), low, high = arrows[:, 0].T, (piece.y.start, piece.x.start), (piece.y.stop, piece.x.stop)
+    inside = (y >= low[0] - 0.5) & (y < high[0] - 0.5) & (x >= low[1] - 0.5) & (x < high[1] - 0.5)
+    return arrows[inside] * [[1], [factor]]
+
+
+def line_segments(piece: Piece, spacing: int, step: int, factor: float = 1) -> Float:
+    """Return the straight lines of a grid on the slice, as T bends them, in short segments.
+
+    Parameters
+    ----------
+    piece
+        Of a slice.
+    spacing
+        Pixels from line to line.
+    step
+        Pixels along a line from joint to joint.
+    factor
+        By how much displacements are exaggerated.
+
+    Returns
+    -------
+    numpy.ndarray
+        Starts and displacements, ``(N, 2, 2)`` ``(y, x)``.
+    """
+    lines = [*_lines(piece.y, piece.x, spacing, step)]
+    lines += [line[:, ::-1] for line in _lines(piece.x, piece.y, spacing, step)]
+    if not lines:
+        return np.zeros((0, 2, 2))
+    joints = np.concatenate(lines)
+    bent = joints + factor * (piece.warp.look(joints) - joints)
+    starts = np.concatenate([np.arange(len(line)) < len(line) - 1 for line in lines])[:-1]
+    return np.stack([bent[:-1], np.diff(bent, axis=0)], axis=1)[starts]
+
+
+def _lines(across: slice, along: slice, spacing: int, step: int) -> list[Float]:
+    """Return the joints ``(P, 2)`` of lines at multiples of ``spacing``, from edge to edge of a piece."""
+    joints = np.append(np.arange(along.start, along.stop, step), along.stop) - 0.5
+    first = -(-across.start // spacing) * spacing
+    return [
+        np.stack([np.full_like(joints, at - 0.5), joints], axis=1)
+        for at in range(first, across.stop, spacing)
+    ]
+
+
+def mosaic(pieces: Sequence[Piece], step: int) -> tuple[Float, tuple[int, int]]:
+    """Return the log area of pieces as one picture.
+
+    Parameters
+    ----------
+    pieces
+        Of one slice; one of them at least is not smaller than a pixel of the picture.
+    step
+        Pixels of the slice along a pixel of the picture.
+
+    Returns
+    -------
+    tuple
+        The picture ``(h, w)``, not a number where there is no piece; and its first pixel's place
+        ``(y, x)`` on the lattice, in pixels of the picture.
+    """
+    lattices = [(piece, piece.points(step)) for piece in pieces]
+    corners = [
+        (piece, *(int(at) // step for at in points[0, 0])) for piece, points in lattices if points.size
+    ]
+    y0, x0 = (min(corner[axis] for corner in corners) for axis in (1, 2))
+    fields = [(piece.log_area(step), y - y0, x - x0) for piece, y, x in corners]
+    height = max(y + field.shape[0] for field, y, _ in fields)
+    width = max(x + field.shape[1] for field, _, x in fields)
+    picture = np.full((height, width), np.nan)
+    for field, y, x in fields:
+        picture[y : y + field.shape[0], x : x + field.shape[1]] = field
+    return picture, (y0, x0)

@@ -24,19 +24,13 @@ def test_the_pieces_of_a_slice_leave_no_gap(shape: tuple[int, int], step: int) -
     picture, corner = mosaic(pieces, step)
     assert corner == (0, 0)
     assert picture.shape == tuple(-((step - 2 * side) // (2 * step)) for side in shape)
-    owners = np.array(
-        [
-            [
-                next(
-                    n
-                    for n, p in enumerate(pieces)
-                    if p.y.start <= y + 0.5 < p.y.stop and p.x.start <= x + 0.5 < p.x.stop
-                )
-                for x in np.arange(picture.shape[1]) * step + (step - 1) / 2
-            ]
-            for y in np.arange(picture.shape[0]) * step + (step - 1) / 2
-        ]
-    )
+
+    def owner(y: float, x: float) -> int:
+        inside = (p.y.start <= y < p.y.stop and p.x.start <= x < p.x.stop for p in pieces)
+        return list(inside).index(True)
+
+    centres = [np.arange(side) * step + step / 2 for side in picture.shape]
+    owners = np.array([[owner(y, x) for x in centres[1]] for y in centres[0]])
     np.testing.assert_allclose(picture, np.log(determinants)[owners], atol=1e-9)
 
 

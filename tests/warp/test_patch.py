@@ -134,7 +134,7 @@ def test_an_affine_warp_bends_the_square_as_its_matrix_does() -> None:
 @pytest.mark.parametrize("pairs", [(2,), (1, 2)])
 def test_the_gradient_of_a_warped_network_stays_in_the_patch(pairs: tuple[int, ...]) -> None:
     settings = NetworkSettings(base_channels=2, levels=3, transformer_levels=pairs, decoder="quadrilaterals")
-    network = all_alive(settings, move=0.35)
+    network = all_alive(settings, move=0.25)
     with torch.no_grad():
         grids = network.warp(torch.rand(1, 1, 80, 80))
     warps = [
@@ -146,8 +146,8 @@ def test_the_gradient_of_a_warped_network_stays_in_the_patch(pairs: tuple[int, .
         seen = sees(network, pixel, 80)
         # Bilinear reading and writing add up to a pixel of the map, 2 of the image, on each side.
         learned, plain = (maximum_filter(mask, 2 * 4 + 1) for mask in (patch.learned, patch.plain))
-        assert (seen & ~learned).mean() < 0.01
-        assert overlap(seen, learned) > max(0.75, overlap(seen, plain) + 0.1)
+        assert (seen & ~learned).mean() < 0.05
+        assert overlap(seen, learned) > max(0.8, overlap(seen, plain) + 0.05)
 
 
 def test_a_pixel_that_is_filled_in_says_so() -> None:

@@ -84,7 +84,8 @@ def test_the_jacobian_is_that_of_autograd() -> None:
 def test_at_a_fiducial_point_the_jacobian_is_finite() -> None:
     warp = random_warp(3, 0.1)
     at = warp.to_pixels(lattice(4).numpy())
-    near = (warp.look(at + [1e-4, 0]) - warp.look(at - [1e-4, 0])) / 2e-4
+    step = np.array([1e-4, 0])
+    near = (warp.look(at + step) - warp.look(at - step)) / 2e-4
     np.testing.assert_allclose(warp.jacobian(at)[..., 0], near, atol=1e-3)
 
 

@@ -44,8 +44,12 @@ class Piece:
 
 def _places(side: slice, step: int) -> Float:
     """Centres, on a lattice that begins at pixel 0, in the range: each is in one of ranges that meet."""
-    first, stop = (-((step - 2 * end) // (2 * step)) for end in (side.start, side.stop))
-    return np.arange(first, stop) * step + (step - 1) / 2
+    return np.arange(_first(side, step), _first(slice(side.stop, None), step)) * step + (step - 1) / 2
+
+
+def _first(side: slice, step: int) -> int:
+    """Return which centre of the lattice is the first in a range of pixels."""
+    return int(-((step - 2 * side.start) // (2 * step)))
 
 
 def moves(piece: Piece, step: int) -> Float:
@@ -115,7 +119,7 @@ def mosaic(pieces: Sequence[Piece], step: int) -> tuple[Float, tuple[int, int]]:
     Parameters
     ----------
     pieces
-        Of one slice; one of them at least is not smaller than a pixel of the picture.
+        Of one slice, at least one.
     step
         Pixels of the slice along a pixel of the picture.
 

@@ -11,8 +11,8 @@ of the warp see a smaller square around p itself.
                 |T^-1                  ^
     warped map  q  ->  square around q |T
 
-Without a warp (T = identity) the patch is the square of a plain U-Net. Bilinear reading and writing add up to a
-pixel of the map on each side, which is left out.
+Without a warp (T = identity) the patch is the square of a plain U-Net. Bilinear reading and writing add up to
+a pixel of the map on each side, which is left out.
 """
 
 from __future__ import annotations

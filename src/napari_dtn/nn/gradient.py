@@ -30,4 +30,5 @@ def input_gradient(network: DenseTransformerNetwork, image: Tensor, pixel: tuple
         image = image.detach().clone().requires_grad_(True)
         logits = network(image)[0, :, pixel[0], pixel[1]]
         (gradient,) = torch.autograd.grad(logits.norm(), image)
-    return gradient[0].norm(dim=0)
+    size: Tensor = gradient[0].norm(dim=0)
+    return size

@@ -33,13 +33,15 @@ class Piece:
     def points(self, step: int) -> Float:
         """Return the centres of squares of ``step`` pixels on a lattice of the slice, ``(h, w, 2)``."""
         y, x = (_places(side, step) for side in (self.y, self.x))
-        return np.stack(np.meshgrid(y, x, indexing="ij"), axis=-1)
+        points: Float = np.stack(np.meshgrid(y, x, indexing="ij"), axis=-1)
+        return points
 
     def log_area(self, step: int) -> Float:
         """Return the logarithm of the Jacobian determinant, ``(h, w)``; minus infinity where T folds over."""
         determinant = self.warp.determinant(self.points(step))
         with np.errstate(divide="ignore"):
-            return np.asarray(np.log(np.maximum(determinant, 0)))
+            logarithm: Float = np.log(np.maximum(determinant, 0))
+        return logarithm
 
 
 def _places(side: slice, step: int) -> Float:
@@ -71,7 +73,7 @@ def arrow_segments(piece: Piece, factor: float = 1) -> Float:
     arrows = piece.warp.arrows
     (y, x), low, high = arrows[:, 0].T, (piece.y.start, piece.x.start), (piece.y.stop, piece.x.stop)
     inside = (y >= low[0] - 0.5) & (y < high[0] - 0.5) & (x >= low[1] - 0.5) & (x < high[1] - 0.5)
-    return arrows[inside] * [[1], [factor]]
+    return np.asarray(arrows[inside] * [[1], [factor]])
 
 
 def line_segments(piece: Piece, spacing: int, step: int, factor: float = 1) -> Float:
@@ -100,7 +102,8 @@ def line_segments(piece: Piece, spacing: int, step: int, factor: float = 1) -> F
     joints = np.concatenate(lines)
     bent = joints + factor * (piece.warp.look(joints) - joints)
     starts = np.concatenate([np.arange(len(line)) < len(line) - 1 for line in lines])[:-1]
-    return np.stack([bent[:-1], np.diff(bent, axis=0)], axis=1)[starts]
+    segments: Float = np.stack([bent[:-1], np.diff(bent, axis=0)], axis=1)
+    return np.asarray(segments[starts])
 
 
 def _lines(across: slice, along: slice, spacing: int, step: int) -> list[Float]:
@@ -129,15 +132,11 @@ def mosaic(pieces: Sequence[Piece], step: int) -> tuple[Float, tuple[int, int]]:
         The picture ``(h, w)``, not a number where there is no piece; and its first pixel's place
         ``(y, x)`` on the lattice, in pixels of the picture.
     """
-    lattices = [(piece, piece.points(step)) for piece in pieces]
-    corners = [
-        (piece, *(int(at) // step for at in points[0, 0])) for piece, points in lattices if points.size
-    ]
-    y0, x0 = (min(corner[axis] for corner in corners) for axis in (1, 2))
-    fields = [(piece.log_area(step), y - y0, x - x0) for piece, y, x in corners]
-    height = max(y + field.shape[0] for field, y, _ in fields)
-    width = max(x + field.shape[1] for field, _, x in fields)
+    shown = [(piece.log_area(step), _first(piece.y, step), _first(piece.x, step)) for piece in pieces]
+    y0, x0 = min(y for _, y, _ in shown), min(x for *_, x in shown)
+    height = max(y + field.shape[0] for field, y, _ in shown) - y0
+    width = max(x + field.shape[1] for field, _, x in shown) - x0
     picture = np.full((height, width), np.nan)
-    for field, y, x in fields:
-        picture[y : y + field.shape[0], x : x + field.shape[1]] = field
+    for field, y, x in shown:
+        picture[y - y0 : y - y0 + field.shape[0], x - x0 : x - x0 + field.shape[1]] = field
     return picture, (y0, x0)

@@ -66,6 +66,11 @@ class Patch:
         return self.warped | self.skip
 
     @property
+    def solutions(self) -> int:
+        """How many places show the pixel."""
+        return self.place.solutions
+
+    @property
     def area_ratio(self) -> float:
         """Area of the learned patch, in areas of the plain one."""
         return float(self.learned.sum() / self.plain.sum())
@@ -139,7 +144,8 @@ def _mask(box: Box, size: int) -> Mask:
 
 def _moved(mask: Mask, warp: Warp) -> Mask:
     """Take every pixel to where it looks; what falls outside of the tile shows nothing."""
-    looked = np.rint(warp.look(np.argwhere(mask) + warp.origin) - warp.origin).astype(int)
+    pixels = np.argwhere(mask).astype(np.float64) + warp.origin
+    looked = np.rint(warp.look(pixels) - warp.origin).astype(int)
     looked = looked[((looked >= 0) & (looked < mask.shape)).all(1)]
     moved = np.zeros_like(mask)
     moved[looked[:, 0], looked[:, 1]] = True
@@ -164,4 +170,4 @@ def elongation(mask: Mask) -> float:
 def outlines(mask: Mask, origin: tuple[int, int] = (0, 0)) -> list[Float]:
     """Return the closed outlines ``(P, 2)`` ``(y, x)`` of a mask, in pixels of the slice."""
     padded = np.pad(mask, 1).astype(np.float32)
-    return [line - 1 + origin for line in find_contours(padded, 0.5)]
+    return [line - 1 + origin for line in find_contours(padded, 0.5)]  # type: ignore[no-untyped-call]

@@ -40,7 +40,7 @@ class Spline:
         delta = np.zeros((count + 3, count + 3))
         delta[:count] = self._rows(self.rest)
         delta[count:, :count] = delta[:count, count:].T
-        return np.linalg.solve(delta, np.vstack([self.moved, np.zeros((3, 2))]))
+        return np.asarray(np.linalg.solve(delta, np.vstack([self.moved, np.zeros((3, 2))])))
 
     def _offsets(self, points: Float) -> tuple[Float, Float]:
         """Vectors from every fiducial point, ``(..., K, 2)``, and the logarithm of their squared lengths."""
@@ -61,4 +61,5 @@ class Spline:
         """``(..., 2, 2)``: entry i, j is the derivative of T's coordinate i along coordinate j."""
         offsets, log_squared = self._offsets(points)
         weights, linear = self._coefficients[:-3], self._coefficients[-2:]
-        return np.einsum("...kj,ki->...ij", (log_squared + 1)[..., None] * offsets, weights) + linear.T
+        bent = np.einsum("...kj,ki->...ij", (log_squared + 1)[..., None] * offsets, weights)
+        return np.asarray(bent + linear.T)

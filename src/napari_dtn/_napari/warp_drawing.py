@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_dtn.colours import DIRECTIONS, ORANGE, SKY, WHITE, YELLOW
 from napari_dtn.warp import Patch, Piece, arrow_segments, line_segments, mosaic, moves, outlines
 
 if TYPE_CHECKING:
+    from napari_dtn.colours import DIRECTIONS, ORANGE, SKY, WHITE, YELLOW
     from napari_dtn.predict.comparing import Opinion
-    from napari_dtn.warp import Warp
+from napari_dtn.warp import Warp
 
-# Okabe and Ito's colours: told apart by colour-blind people, and legible on grey and magenta.
-BLUE, ORANGE, YELLOW, VERMILION, WHITE = "#56b4e9", "#e69f00", "#f0e442", "#d55e00", "#ffffff"
 GRID, ARROWS, FIDUCIALS = "warp grid", "warp arrows", "warp fiducials"
 MOVES, AREA, FOLDS = "warp displacement", "warp area", "warp folds"
 PATCH, EFFECTIVE = "warp patch", "warp effective patch"
@@ -26,9 +26,6 @@ COMPARED, CHANGED = "warp compare", "warp changed"
 _SPACING, _JOINTS, _EVERY, _FINEST = 32, 8, 16, 4
 _LINES = 9
 _MARK = 4.0
-
-# Right, down, left, up.
-_DIRECTIONS = ("#d55e00", "#cc79a7", "#56b4e9", "#f0e442")
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +125,7 @@ def draw_patch(z: int, patch: Patch) -> Drawing:
     y, x = patch.pixel
     cross = [np.array([(y, x - _MARK), (y, x + _MARK)]), np.array([(y - _MARK, x), (y + _MARK, x)])]
     learned, plain, skip = (outlines(one, patch.origin) for one in (patch.warped, patch.plain, patch.skip))
-    parts = [(paths(plain), WHITE), (paths(skip), BLUE), (paths(learned), ORANGE), (paths(cross), YELLOW)]
+    parts = [(paths(plain), WHITE), (paths(skip), SKY), (paths(learned), ORANGE), (paths(cross), YELLOW)]
     colors = [np.repeat(transform_color(color), len(segments), axis=0) for segments, color in parts]
     segments = np.concatenate([segments for segments, _ in parts])
     return Drawing(z, {PATCH: segments}, colors={PATCH: np.concatenate(colors)})
@@ -157,7 +154,7 @@ def _joined(parts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
 
 def direction_colors(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Vectors ``(N, 2)`` ``(y, x)`` -> ``(N, 4)``: right vermilion, down pink, left blue, up yellow."""
-    anchors = np.array([[int(one[i : i + 2], 16) / 255 for i in (1, 3, 5)] for one in _DIRECTIONS])
+    anchors = np.array([[int(one[i : i + 2], 16) / 255 for i in (1, 3, 5)] for one in DIRECTIONS])
     quarter = np.arctan2(vectors[:, 0], vectors[:, 1]) / (np.pi / 2) % 4
     before = np.floor(quarter).astype(int) % 4
     share = (quarter - np.floor(quarter))[:, None]

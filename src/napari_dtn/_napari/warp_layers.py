@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_dtn import colours
 from napari_dtn._napari.layers import BOUNDARY_LOOK, KEY, WARP, place_of, role_of, same_place
 from napari_dtn._napari.overlays import find, selection_kept
 from napari_dtn._napari.warp_drawing import (
     AREA,
     ARROWS,
-    BLUE,
     CHANGED,
     COMPARED,
     EFFECTIVE,
@@ -19,10 +19,7 @@ from napari_dtn._napari.warp_drawing import (
     FOLDS,
     GRID,
     MOVES,
-    ORANGE,
     PATCH,
-    VERMILION,
-    YELLOW,
     Drawing,
     Picture,
 )
@@ -34,30 +31,22 @@ if TYPE_CHECKING:
 _LINE, _ARROW, _POINT, _OUTLINE = 1.5, 4.0, 8.0, 2.5  # pixels of the image
 _TWICE = float(np.log(2))  # of the area map's colours: half the area, or twice
 
-# Blue where the network looks closer, clear where it keeps areas, orange where it looks wider.
-_AREA_COLORS = [
-    (0.0, 0.25, 0.7, 0.85),
-    (0.34, 0.7, 0.91, 0.5),
-    (1.0, 1.0, 1.0, 0.0),
-    (0.9, 0.62, 0.0, 0.5),
-    (0.8, 0.3, 0.0, 0.85),
-]
 _CHANGED_COLORS = [(0.34, 0.71, 0.91, 1.0), (1.0, 1.0, 1.0, 0.0), (0.84, 0.37, 0.0, 1.0)]
 _GLOW = [(0.94, 0.89, 0.26, 0.0), (0.94, 0.89, 0.26, 0.6), (1.0, 1.0, 0.8, 0.9)]
 
 LOOKS: dict[str, dict[str, Any]] = {
-    GRID: {"edge_color": BLUE, "edge_width": _LINE, "vector_style": "line", "opacity": 0.8},
-    ARROWS: {"edge_color": ORANGE, "edge_width": _ARROW, "vector_style": "arrow", "opacity": 1.0},
+    GRID: {"edge_color": colours.SKY, "edge_width": _LINE, "vector_style": "line", "opacity": 0.8},
+    ARROWS: {"edge_color": colours.ORANGE, "edge_width": _ARROW, "vector_style": "arrow", "opacity": 1.0},
     MOVES: {"edge_width": 3.0, "vector_style": "arrow", "opacity": 1.0},
     PATCH: {"edge_width": _OUTLINE, "vector_style": "line", "opacity": 1.0},
-    FIDUCIALS: {"face_color": YELLOW, "border_color": "black", "size": _POINT, "border_width": 0.1},
-    FOLDS: {"symbol": "x", "face_color": VERMILION, "border_color": "white", "size": _POINT},
+    FIDUCIALS: {"face_color": colours.YELLOW, "border_color": "black", "size": _POINT, "border_width": 0.1},
+    FOLDS: {"symbol": "x", "face_color": colours.VERMILION, "border_color": "white", "size": _POINT},
     AREA: {"contrast_limits": (-_TWICE, _TWICE), "opacity": 0.8},
     EFFECTIVE: {"contrast_limits": (0, 1), "opacity": 0.9},
     COMPARED: BOUNDARY_LOOK,
     CHANGED: {"contrast_limits": (-1, 1), "opacity": 1.0},
 }
-_COLORMAPS = {AREA: _AREA_COLORS, CHANGED: _CHANGED_COLORS, EFFECTIVE: _GLOW}
+_COLORMAPS = {AREA: colours.AREA, CHANGED: _CHANGED_COLORS, EFFECTIVE: _GLOW}
 
 
 def show(viewer: napari.viewer.Viewer, image: napari.layers.Layer, drawing: Drawing) -> None:

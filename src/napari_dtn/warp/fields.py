@@ -40,7 +40,7 @@ class Piece:
         """Return the logarithm of the Jacobian determinant, ``(h, w)``; minus infinity where T folds over."""
         determinant = self.warp.determinant(self.points(step))
         with np.errstate(divide="ignore"):
-            logarithm: Float = np.log(np.maximum(determinant, 0))
+            logarithm: Float = np.log(np.maximum(determinant, 0.0))
         return logarithm
 
 

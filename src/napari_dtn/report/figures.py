@@ -86,7 +86,7 @@ def structure(bins: Sequence[dict[str, Any]], samples: Float) -> Figure:
         axis.plot(middle, [row["area_50"] for row in rows], "o-", color=VERMILION, markersize=3)
         axis.axhline(1, color="0.5", linewidth=0.7)
         axis.set(xlabel=label, ylabel="area change (median, quartiles)")
-        if what == "width":
+        if what == "width" and rows:
             axis.set_xscale("log")
     axes[2].hist(np.exp(samples[:, 0]), bins=60, color=SKY)
     axes[2].set(xlabel="area change", ylabel="places")

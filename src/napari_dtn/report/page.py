@@ -20,11 +20,11 @@ td, th { padding: 2px 8px; text-align: right; border-bottom: 1px solid #ddd } .w
 """
 
 _CAPTIONS = {
-    "slice": "The middle slice. Blue: the network looks closer than it would without the warp; orange: wider. "
+    "slice": "The middle slice. Blue: the network looks closer than it would without a warp; orange: wider. "
     "Each tile has a warp of its own; a place shows the tile that weighs most there, so seams are real.",
     "slices": "Over the slices. Shaded: two deviations of what chance gives, from shifted structures.",
-    "structure": "Area change where the warp looks, by what is there. If patches widen in somas and narrow in "
-    "thin processes, the curves rise.",
+    "structure": "Area change where the warp looks, by what is there. If patches widen in somas, and narrow "
+    "in thin processes, the curves rise.",
     "fiducial points": "All tiles. A cloud without width would be a warp that does not depend on the image.",
 }
 
@@ -70,7 +70,7 @@ def summary_words(summary: Summary) -> str:
         f"{summary.deviation:.0f} nm. "
     )
     areas = (
-        f"Nine tenths of the areas are changed by factors from {summary.area_5:.2f} to {summary.area_95:.2f}; "
+        f"Nine tenths of the areas change by factors from {summary.area_5:.2f} to {summary.area_95:.2f}; "
         f"{100 * summary.folded:.2f} % of the places are folded over. "
     )
     width = _relation("the width of the process", summary.rho_width, summary.chance_width)

@@ -63,8 +63,8 @@ def write_report(
     """Measure the warps of a volume, as :func:`measure`, and write what was found into a folder.
 
     ``slices.csv`` has a row for each slice and level, ``structure.csv`` the area change by distance from the
-    boundary and by width of the process, ``*.png`` the figures, ``index.html`` all of it in one file. Files of
-    an earlier report are replaced.
+    boundary and by width of the process, ``*.png`` the figures, ``index.html`` all of it in one file. An
+    earlier report is replaced.
     """
     output = Path(output)
     found: list[SliceMeasured] = []
@@ -145,9 +145,9 @@ def binned(samples: Float, count: int = 10) -> list[dict[str, Any]]:
     rows = []
     for name, values in (("distance", samples[:, 1]), ("width", samples[:, 2])):
         edges = np.unique(np.quantile(values, np.linspace(0, 1, count + 1))) if len(values) else values
-        for low, high in pairwise(edges):
+        for low, high in pairwise(edges if len(edges) != 1 else np.repeat(edges, 2)):
             area = np.exp(samples[(values >= low) & ((values < high) | (high == edges[-1])), 0])
-            quartiles = np.quantile(area, (0.25, 0.5, 0.75))
+            quartiles = np.quantile(area, (0.25, 0.5, 0.75)) if len(area) else [np.nan] * 3
             keys = ("from_nm", "to_nm", "places", "area_25", "area_50", "area_75")
             numbers = (float(low), float(high), len(area), *map(float, quartiles))
             rows.append({"by": name, **dict(zip(keys, numbers, strict=True))})

@@ -39,8 +39,8 @@ class Piece:
     def log_area(self, step: int) -> Float:
         """Return the logarithm of the Jacobian determinant, ``(h, w)``; minus infinity where T folds over."""
         determinant = self.warp.determinant(self.points(step))
-        with np.errstate(divide="ignore"):
-            logarithm: Float = np.log(np.maximum(determinant, 0.0))
+        logarithm = np.full(determinant.shape, -np.inf)
+        logarithm[determinant > 0] = np.log(determinant[determinant > 0])
         return logarithm
 
 

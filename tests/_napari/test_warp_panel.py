@@ -40,7 +40,9 @@ def names(viewer) -> set[str]:
 
 def settle(qtbot, panel) -> None:
     qtbot.wait(250)  # the watcher's calm
-    qtbot.waitUntil(lambda: not any(lane.busy for lane in panel._lanes), timeout=PATIENCE)
+    qtbot.waitUntil(
+        lambda: not any(lane.busy for lane in panel._lanes) and not panel._turn.isActive(), timeout=PATIENCE
+    )
 
 
 def tick(qtbot, panel, *boxes: str) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_dtn._napari import warp_layers, warp_tasks
@@ -58,6 +58,8 @@ class WarpPanel(QWidget):
         self._lanes = [self._view_lane, self._patch_lane, self._compare_lane]
         self._watcher, self._watching = ViewWatcher(viewer, self), False
         self._legend = Legend(viewer)
+        self._turn = QTimer(self)
+        self._turn.timeout.connect(self._show_next)
         self._asked: Any = None
         self._compared: tuple[napari.layers.Layer, warp_tasks.View, Comparison] | None = None
         layout = QVBoxLayout(self)
@@ -197,6 +199,7 @@ class WarpPanel(QWidget):
         if not view.wanted:
             self._asked = None
             self._view_lane.cancel()
+            self._turn.stop()
         if not view.wanted or (request.maker, view) == self._asked:
             return
         self._asked = request.maker, view
@@ -217,11 +220,18 @@ class WarpPanel(QWidget):
         self.controls.show_levels(step.levels)
         self.controls.show_progress(step.done, step.total)
         if step.drawing is not None and self._drawn_on in self._viewer.layers:
-            warp_layers.show(self._viewer, self._drawn_on, step.drawing)
-            for layer in self._ours():
-                layer.events.visible.disconnect(self._look)
-                layer.events.visible.connect(self._look)
-            self._show_legend()
+            self._waiting = warp_layers.showing(self._viewer, self._drawn_on, step.drawing)
+            self._turn.start(0)
+
+    def _show_next(self) -> None:
+        """Show one more layer of the last drawing; the window has a turn between two."""
+        if self._drawn_on in self._viewer.layers and next(self._waiting, "none left") is None:
+            return
+        self._turn.stop()
+        for layer in self._ours():
+            layer.events.visible.disconnect(self._look)
+            layer.events.visible.connect(self._look)
+        self._show_legend()
 
     def _ours(self) -> list[napari.layers.Layer]:
         return [layer for layer in self._viewer.layers if role_of(layer) == WARP]

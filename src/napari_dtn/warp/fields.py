@@ -39,14 +39,16 @@ class Piece:
     def log_area(self, step: int) -> Float:
         """Return the logarithm of the Jacobian determinant, ``(h, w)``; minus infinity where T folds over."""
         determinant = self.warp.determinant(self.points(step))
-        logarithm = np.full(determinant.shape, -np.inf)
-        logarithm[determinant > 0] = np.log(determinant[determinant > 0])
+        logarithm: Float = np.full(determinant.shape, -np.inf)
+        upright = determinant > 0
+        logarithm[upright] = np.log(determinant[upright])
         return logarithm
 
 
 def _places(side: slice, step: int) -> Float:
     """Centres, on a lattice that begins at pixel 0, in the range: each is in one of ranges that meet."""
-    return np.arange(_first(side, step), _first(slice(side.stop, None), step)) * step + (step - 1) / 2
+    numbers = np.arange(_first(side, step), _first(slice(side.stop, None), step))
+    return np.asarray(numbers * step + (step - 1) / 2, np.float64)
 
 
 def _first(side: slice, step: int) -> int:

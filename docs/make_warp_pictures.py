@@ -48,11 +48,9 @@ def animation() -> None:
         if all(side.start < side.stop for side in grid.owned(tile))
     ]
     frames = [_frame(phantom.image[Z], predictor, pieces, 2 * np.pi * n / FRAMES) for n in range(FRAMES)]
-    palette = Image.fromarray(frames[0]).quantize(96)
-    indexed = [
-        np.asarray(Image.fromarray(one).quantize(palette=palette, dither=0).convert("RGB")) for one in frames
-    ]
-    iio.imwrite(IMAGES / "warp.gif", indexed, duration=110, loop=0)
+    palette = Image.fromarray(np.concatenate(frames[:: FRAMES // 4])).quantize(128)
+    indexed = [Image.fromarray(one).quantize(palette=palette, dither=0).convert("RGB") for one in frames]
+    iio.imwrite(IMAGES / "warp.gif", [np.asarray(one) for one in indexed], duration=110, loop=0)
 
 
 def _frame(image: np.ndarray, predictor: Predictor, pieces: list[Piece], angle: float) -> np.ndarray:
@@ -99,12 +97,8 @@ def panel() -> None:
     viewer.reset_view()
     boxes = dock.controls.boxes
     _shot(viewer, dock, "warp-grid", lambda: [boxes[name].setChecked(True) for name in ("lattice", "grid")])
-    _shot(
-        viewer,
-        dock,
-        "warp-area",
-        lambda: [box.setChecked(name in ("area", "displacement")) for name, box in boxes.items()],
-    )
+    others = [box for name, box in boxes.items() if name != "folds"]
+    _shot(viewer, dock, "warp-area", lambda: [box.toggle() for box in others])
     _shot(viewer, dock, "warp-patch", lambda: _point(viewer, dock))
     dock.controls.patch.setCurrentText("Off")
     _shot(viewer, dock, "warp-compare", dock.controls.compare.click)

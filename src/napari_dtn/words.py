@@ -219,7 +219,8 @@ def _gain(dtn: Judged, frozen: Judged) -> str:
     if dtn.roc_auc is None or frozen.roc_auc is None:
         return ""
     gain = dtn.roc_auc - frozen.roc_auc
-    return f" Its ROC AUC gains {gain:+.4f}" + (": next to nothing." if abs(gain) < _LITTLE else ".")
+    little = ", next to nothing" if abs(gain) < _LITTLE else ""
+    return f" The warp changes the ROC AUC by {gain:+.4f}{little}."
 
 
 _NOTHING = 0.01  # of a probability: what rounding to bfloat16 does

@@ -51,15 +51,14 @@ def tick(qtbot, panel, *boxes: str) -> None:
     settle(qtbot, panel)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("image", "model", "model_file", "level", "factor", "lattice", "grid", "displacement", "area"),
-        *("folds", "patch", "effective", "unet", "truth", "shown", "compare", "progress", "status"),
-    ],
+CONTROLS = (
+    *("image", "model", "model_file", "level", "factor", "lattice", "grid", "displacement", "area"),
+    *("folds", "patch", "effective", "unet", "truth", "shown", "compare", "progress", "status"),
 )
-def test_every_control_has_a_name_and_a_tooltip(warp_panel, name: str) -> None:
-    assert press(warp_panel, name).toolTip()
+
+
+def test_every_control_has_a_name_and_a_tooltip(warp_panel) -> None:
+    assert all(press(warp_panel, name).toolTip() for name in CONTROLS)
 
 
 def test_all_layers_lie_on_the_image_in_its_units(qtbot, warp_panel, viewer, tiny_dtn, em) -> None:

@@ -34,6 +34,7 @@ _WORDS = {
     CHANGED: "vermilion: only the DTN says boundary; blue: only the other does",
 }
 _WIDTH = 52  # letters: what a narrow canvas has room for
+_SIZE = 9  # points
 _EXAGGERATED = (FIDUCIALS, ARROWS, GRID, MOVES)
 
 
@@ -64,10 +65,8 @@ class Legend:
         overlay = self._overlay
         if self._before is None:
             self._before = overlay.text, overlay.visible
-        overlay.text = legend_words(shown, factor)
-        overlay.box = True
-        overlay.font_size = 9
-        overlay.visible = True
+        overlay.font_size, overlay.box, overlay.visible = _SIZE, True, True
+        overlay.text = legend_words(shown, factor)  # last: its place is reckoned from all of the others
 
     def clear(self) -> None:
         """Bring back what stood there."""

@@ -281,8 +281,8 @@ class CardFound:
 def survey(models: Sequence[str]) -> Iterator[DevicesFound | CardFound]:
     """Find the devices, and read the models' cards; loads torch, and what else a prediction will need."""
     import napari_dtn.predict  # noqa: F401
-    from napari_dtn.nn.backends import describe_devices
     from napari_dtn.nn.checkpoint import load_card
+    from napari_dtn.nn.devices import describe_devices
 
     yield DevicesFound(describe_devices())
     for model in models:

@@ -133,6 +133,7 @@ def provenance(predictor: Predictor) -> dict[str, Any]:
         "model_sha256": predictor.model.sha256,
         "class_names": list(predictor.model.card.class_names),
         "settings": {**asdict(predictor.settings), "device": predictor.model.device.type},
+        "backend_choice": predictor.choice.reason,
         "intensity": asdict(predictor.intensity),
         "input": predictor.volume.path or predictor.volume.name,
         "version": __version__,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -70,6 +69,6 @@ def _write(path: Path, files: Files) -> None:
         with zipfile.ZipFile(part, "w") as entry:
             for name, content in files.items():
                 entry.writestr(name, content)
-        os.replace(part, path)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)

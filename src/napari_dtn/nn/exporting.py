@@ -6,6 +6,8 @@ them, and gives probabilities ``(N, n_classes, side, side)``.
 
 from __future__ import annotations
 
+import io
+import logging
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -22,7 +24,7 @@ from napari_dtn.nn.extras import onnx_installed, openvino_installed
 from napari_dtn.nn.fusion import fused
 
 INPUT, OUTPUT = "image", "probability"
-_OPSET = 18
+OPSET = 18
 _OF_A_PAIR = ("encoders.", "decoders.")
 
 
@@ -94,7 +96,7 @@ def onnx_graph(model: Model) -> dict[str, bytes]:
             input_names=[INPUT],
             output_names=[OUTPUT],
             dynamic_shapes=(sizes,),
-            opset_version=_OPSET,
+            opset_version=OPSET,
             dynamo=True,
             verbose=False,
         )
@@ -102,13 +104,24 @@ def onnx_graph(model: Model) -> dict[str, bytes]:
     return {"model.onnx": program.model_proto.SerializeToString()}
 
 
+def torchscript_graph(model: Model) -> dict[str, bytes]:
+    """Return a model as TorchScript, ``model.pt``."""
+    image, buffer = example(model), io.BytesIO()
+    with _traceable(model, image) as network:
+        traced = torch.jit.trace(network, image, check_trace=False)  # type: ignore[no-untyped-call]
+    torch.jit.save(traced, buffer)  # type: ignore[no-untyped-call]
+    return {"model.pt": buffer.getvalue()}
+
+
 @contextmanager
 def _traceable(model: Model, image: Tensor) -> Iterator[Deployed]:
     """Give a network that may be traced.
 
     It has run once, so that the spline's matrix is known and enters as a constant: no exporter knows a
-    linear solver. That its sizes are constants is meant, and no reason for a warning.
+    linear solver. That its sizes are constants is meant, and no reason for a warning; nor is it one that
+    torchvision's operations are missing.
     """
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     network = Deployed(model.network).eval()
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -34,6 +34,11 @@ class OpenVinoRunner:
         ``float32`` or ``bfloat16``.
     threads
         How many tiles are computed at the same time.
+
+    Attributes
+    ----------
+    compiled
+        The graph as OpenVINO runs it.
     """
 
     def __init__(self, graph: Files, precision: Precision, threads: int) -> None:
@@ -48,9 +53,9 @@ class OpenVinoRunner:
             # Otherwise all workers of a machine would share its first cores.
             "ENABLE_CPU_PINNING": False,
         }
-        compiled = ov.compile_model(network, "CPU", options)
-        self._shape = tuple(compiled.outputs[0].shape)[1:]
-        self._queue = ov.AsyncInferQueue(compiled, threads)
+        self.compiled = ov.compile_model(network, "CPU", options)
+        self._shape = tuple(self.compiled.outputs[0].shape)[1:]
+        self._queue = ov.AsyncInferQueue(self.compiled, threads)
         self._queue.set_callback(_keep)
         self._one_batch_at_a_time = threading.Lock()
 

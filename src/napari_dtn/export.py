@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dtn.nn.bioimageio import write_package
+from napari_dtn.nn.bioimageio import package
 from napari_dtn.nn.checkpoint import Model, ModelCard
 from napari_dtn.nn.exporting import onnx_graph, openvino_graph
 from napari_dtn.phantom import PhantomSettings, make_phantom
@@ -51,16 +52,17 @@ def export(model: Model, to: Format, output: str | Path, overwrite: bool = False
         raise ValueError(f"output is {str(path)!r}; for {to} it must end in {_SUFFIXES[to]}.")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; choose another output, or replace it with --overwrite.")
+    files = {path.with_suffix(Path(name).suffix): content for name, content in _made(model, to).items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    if to == "bioimageio":
-        path.unlink(missing_ok=True)
-        write_package(model, _sample(model.card), path)
-        return [path]
-    graph = onnx_graph(model) if to == "onnx" else openvino_graph(model)
-    files = {path.with_suffix(Path(name).suffix): content for name, content in graph.items()}
     for file, content in files.items():
         file.write_bytes(content)
     return sorted(files)
+
+
+def _made(model: Model, to: Format) -> Mapping[str, bytes]:
+    if to == "bioimageio":
+        return {"package.zip": package(model, _sample(model.card))}
+    return onnx_graph(model) if to == "onnx" else openvino_graph(model)
 
 
 def _sample(card: ModelCard) -> NDArray[np.float32]:

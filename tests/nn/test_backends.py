@@ -1,4 +1,4 @@
-"""Every backend gives what eager float32 gives, up to its precision; one that is missing says how to get it."""
+"""Every backend gives what eager float32 gives, up to its precision; a missing one says how to get it."""
 
 from __future__ import annotations
 

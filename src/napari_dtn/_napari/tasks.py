@@ -73,6 +73,11 @@ class Desk:
         self._intensity: tuple[Any, Intensity] | None = None
         self._predictor: tuple[Hashable, Predictor] | None = None
 
+    @property
+    def runs_with(self) -> str:
+        """What the last request ran with, and why: ``openvino, bfloat16: the fastest of 4, …``."""
+        return self._predictor[1].choice.words if self._predictor else ""
+
     def predictor(self, request: Request) -> Predictor:
         """Return the request's model, set up for its volume."""
         from napari_dtn.predict import Predictor, use_threads

@@ -1,33 +1,40 @@
-"""A model as a package of the BioImage Model Zoo's format, with a sample that shows what it does."""
+"""A model as a package of the BioImage Model Zoo's format, with a sample that shows what it does.
+
+The description is written as its format (0.5) has it, plain YAML, so nothing of the zoo is needed here.
+"""
 
 from __future__ import annotations
 
-import tempfile
+import hashlib
+import io
+import zipfile
+from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from numpy.typing import NDArray
 
 from napari_dtn import __version__
 from napari_dtn.nn.backends import make_runner
 from napari_dtn.nn.checkpoint import Model
 from napari_dtn.nn.exporting import INPUT, OPSET, OUTPUT, onnx_graph, torchscript_graph
-from napari_dtn.nn.extras import bioimageio_installed
 
-_AUTHOR = "napari-dtn developers"
-_PAPER = "J. Li, Y. Chen, L. Cai, I. Davidson, S. Ji: Dense Transformer Networks. arXiv:1705.08881, 2017."
-_URL = "https://arxiv.org/abs/1705.08881"
+_FORMAT = "0.5.3"
+_AUTHOR = {"name": "napari-dtn developers"}
+_PAPER = {
+    "text": "J. Li, Y. Chen, L. Cai, I. Davidson, S. Ji: Dense Transformer Networks. arXiv:1705.08881, 2017.",
+    "url": "https://arxiv.org/abs/1705.08881",
+}
 _EPSILON = 1e-6
 
 Image = NDArray[np.float32]
 
 
-def write_package(model: Model, sample: Image, path: Path) -> None:
-    """Write a package with the model as ONNX and as TorchScript.
+def package(model: Model, sample: Image) -> bytes:
+    """Return a package, a zip file, with the model as ONNX and as TorchScript.
 
     Parameters
     ----------
@@ -36,93 +43,104 @@ def write_package(model: Model, sample: Image, path: Path) -> None:
     sample
         An image as a microscope gives it, ``(input_maps, side, side)``, of the model's patch size: the
         package's test input.
-    path
-        Where to; ends in ``.zip``.
 
     Raises
     ------
     ImportError
-        ``bioimageio.core``, or what writes ONNX, is not installed.
+        What writes ONNX is not installed.
     """
-    spec = bioimageio_installed()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        _write_files(folder, model, sample[None])
-        # No network: what the description cites is not looked up.
-        with spec.ValidationContext(perform_io_checks=False, root=folder):
-            description = _description(model, folder)
-            spec.save_bioimageio_package(description, output_path=path)
+    files = _files(model, sample[None])
+    description = yaml.safe_dump(_description(model, files), sort_keys=False, allow_unicode=True)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in {"bioimageio.yaml": description.encode(), **files}.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
 
 
-def _write_files(folder: Path, model: Model, sample: Image) -> None:
+def _files(model: Model, sample: Image) -> dict[str, bytes]:
     normal = (sample - sample.mean()) / (sample.std() + _EPSILON)
-    expected = make_runner(model, "eager", "float32")(torch.from_numpy(normal))
-    np.save(folder / f"{INPUT}.npy", sample)
-    np.save(folder / f"{OUTPUT}.npy", expected.numpy())
-    for file, content in {**onnx_graph(model), **torchscript_graph(model)}.items():
-        (folder / file).write_bytes(content)
-    (folder / "README.md").write_text(_documentation(model), encoding="utf-8")
+    expected = make_runner(model, "eager", "float32")(torch.from_numpy(normal)).numpy()
+    return {
+        "README.md": _documentation(model).encode(),
+        f"{INPUT}.npy": _npy(sample),
+        f"{OUTPUT}.npy": _npy(expected),
+        **onnx_graph(model),
+        **torchscript_graph(model),
+    }
 
 
-def _description(model: Model, folder: Path) -> Any:
-    import bioimageio.spec.model.v0_5 as v
-
-    card = model.card
-    author = v.Author(name=_AUTHOR)
-    return v.ModelDescr(
-        name=f"{card.name} ({card.network.arch})".replace("_", "-"),
-        description=_summary(model),
-        authors=[author],
-        cite=[v.CiteEntry(text=_PAPER, url=_URL)],
-        license="BSD-3-Clause",
-        documentation=v.FileDescr(source=folder / "README.md"),
-        tags=["electron-microscopy", "segmentation", "boundary", "dense-transformer-network", "2d"],
-        version=__version__,
-        inputs=[_input(v, model, folder)],
-        outputs=[_output(v, model, folder)],
-        weights=v.WeightsDescr(
-            torchscript=v.TorchscriptWeightsDescr(
-                source=folder / "model.pt", pytorch_version=_release("torch"), authors=[author]
-            ),
-            onnx=v.OnnxWeightsDescr(source=folder / "model.onnx", opset_version=OPSET, parent="torchscript"),
-        ),
-    )
+def _npy(values: Image) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    return buffer.getvalue()
 
 
-def _input(v: ModuleType, model: Model, folder: Path) -> Any:
-    context = model.card.network.context
-    names = [f"channel{n}" for n in range(model.card.network.in_channels)]
-    if context:
-        names = [f"slice{n:+d}" if n else "slice" for n in range(-context, context + 1)]
-    whole = {"axes": ("batch", "channel", "y", "x"), "eps": _EPSILON}
-    return v.InputTensorDescr(
-        id=INPUT,
-        description="Slice of an electron microscopy volume, its neighbours as further channels.",
-        axes=[v.BatchAxis(), v.ChannelAxis(channel_names=names), *_space(v, model, v.SpaceInputAxis)],
-        test_tensor=v.FileDescr(source=folder / f"{INPUT}.npy"),
-        data=v.IntervalOrRatioDataDescr(type="float32"),
-        # Over the whole volume: the model has learned how dark a membrane is beside all else.
-        preprocessing=[v.ZeroMeanUnitVarianceDescr(kwargs=v.ZeroMeanUnitVarianceKwargs(**whole))],
-    )
+def _description(model: Model, files: Mapping[str, bytes]) -> dict[str, Any]:
+    def file(name: str) -> dict[str, str]:
+        return {"source": name, "sha256": hashlib.sha256(files[name]).hexdigest()}
+
+    return {
+        "format_version": _FORMAT,
+        "type": "model",
+        "name": f"{model.card.name} ({model.card.network.arch})",
+        "description": _summary(model),
+        "authors": [_AUTHOR],
+        "cite": [_PAPER],
+        "license": "BSD-3-Clause",
+        "documentation": "README.md",
+        "tags": ["electron-microscopy", "segmentation", "boundary", "dense-transformer-network", "2d"],
+        "version": __version__,
+        "inputs": [_input(model, file(f"{INPUT}.npy"))],
+        "outputs": [_output(model, file(f"{OUTPUT}.npy"))],
+        "weights": {
+            "torchscript": {**file("model.pt"), "authors": [_AUTHOR], "pytorch_version": _release("torch")},
+            "onnx": {**file("model.onnx"), "opset_version": OPSET, "parent": "torchscript"},
+        },
+    }
 
 
-def _output(v: ModuleType, model: Model, folder: Path) -> Any:
+def _input(model: Model, test: Mapping[str, str]) -> dict[str, Any]:
+    # Of the whole volume: the model has learned how dark a membrane is beside all else.
+    kwargs = {"axes": ["batch", "channel", "y", "x"], "eps": _EPSILON}
+    return {
+        "id": INPUT,
+        "description": "Slice of an electron microscopy volume, its neighbours as further channels.",
+        "axes": _axes(model, _input_names(model)),
+        "test_tensor": test,
+        "data": {"type": "float32"},
+        "preprocessing": [{"id": "zero_mean_unit_variance", "kwargs": kwargs}],
+    }
+
+
+def _output(model: Model, test: Mapping[str, str]) -> dict[str, Any]:
     names = list(model.card.class_names)
-    return v.OutputTensorDescr(
-        id=OUTPUT,
-        description=f"Probability of {', '.join(names)}.",
-        axes=[v.BatchAxis(), v.ChannelAxis(channel_names=names), *_space(v, model, v.SpaceOutputAxis)],
-        test_tensor=v.FileDescr(source=folder / f"{OUTPUT}.npy"),
-        data=v.IntervalOrRatioDataDescr(type="float32", range=(0.0, 1.0)),
-    )
+    return {
+        "id": OUTPUT,
+        "description": f"Probability of {', '.join(names)}.",
+        "axes": _axes(model, names),
+        "test_tensor": test,
+        "data": {"type": "float32", "range": [0.0, 1.0]},
+    }
 
 
-def _space(v: ModuleType, model: Model, kind: Any) -> list[Any]:
+def _input_names(model: Model) -> list[str]:
+    """Name the maps that enter: ``slice-1, slice, slice+1``, of several channels each."""
+    shape = model.card.network
+    slices = [f"slice{n:+d}" if n else "slice" for n in range(-shape.context, shape.context + 1)]
+    if shape.in_channels == 1:
+        return slices
+    return [f"channel{c}-{name}" for c in range(shape.in_channels) for name in slices]
+
+
+def _axes(model: Model, channels: list[str]) -> list[dict[str, Any]]:
     size = model.card.voxel_size
     scales = [{"scale": side, "unit": "nanometer"} for side in size[1:]] if size else [{}, {}]
-    return [
-        kind(id=axis, size=model.card.patch_size, **scale) for axis, scale in zip("yx", scales, strict=True)
+    space = [
+        {"type": "space", "id": axis, "size": model.card.patch_size, **scale}
+        for axis, scale in zip("yx", scales, strict=True)
     ]
+    return [{"type": "batch"}, {"type": "channel", "channel_names": channels}, *space]
 
 
 def _summary(model: Model) -> str:
@@ -156,10 +174,10 @@ Trained with: `{dict(card.training) or "not stored"}`.
 
 ## Validation
 
-Compare with annotated slices of your own before you rely on it (`napari-dtn evaluate`): a model for one tissue,
-staining and voxel size need not fit another.
+Compare with annotated slices of your own before you rely on it (`napari-dtn evaluate`): a model for one
+tissue, staining and voxel size need not fit another.
 
-Method: {_PAPER}
+Method: {_PAPER["text"]}
 """
 
 

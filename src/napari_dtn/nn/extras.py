@@ -72,17 +72,6 @@ def onnx_installed() -> None:
         _imported(name, "onnx", "ONNX")
 
 
-def bioimageio_installed() -> ModuleType:
-    """Import what describes models for the BioImage Model Zoo.
-
-    Raises
-    ------
-    ImportError
-        It is not installed.
-    """
-    return _imported("bioimageio.spec", "bioimageio", "bioimageio.core")
-
-
 def _imported(module: str, extra: str, name: str) -> ModuleType:
     try:
         return import_module(module)

@@ -28,11 +28,11 @@ import torch
 from experiments import DTN, FIGURE3, PROTOCOL, ROBUST, SCREENS, UNET
 from robustness import changed_slices, isbi
 
-from napari_dtn.nn.devices import resolve_device, resolve_precision
-from napari_dtn.nn.torch_runner import torch_runner
 from napari_dtn.nn.checkpoint import load_model
+from napari_dtn.nn.devices import resolve_device, resolve_precision
 from napari_dtn.nn.dtn import build_network
 from napari_dtn.nn.optimise import Trainee
+from napari_dtn.nn.torch_runner import torch_runner
 from napari_dtn.pictures import save_slice
 
 if TYPE_CHECKING:

@@ -109,7 +109,7 @@ def torchscript_graph(model: Model) -> dict[str, bytes]:
     image, buffer = example(model), io.BytesIO()
     with _traceable(model, image) as network:
         traced = torch.jit.trace(network, image, check_trace=False)  # type: ignore[no-untyped-call]
-    torch.jit.save(traced, buffer)  # type: ignore[no-untyped-call]
+    torch.jit.save(traced, buffer)
     return {"model.pt": buffer.getvalue()}
 
 

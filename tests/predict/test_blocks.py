@@ -46,7 +46,7 @@ def test_blocks_partition_a_box_along_its_chunks(box, unit, slices, side) -> Non
 def test_few_tiles_are_computed_twice(side: int) -> None:
     grid = TileGrid(side, side, 224, 24)
     blocks = cut_into_blocks((slice(0, 3), slice(0, side), slice(0, side)), grid, (1, 256, 256))
-    assert 0 < blocks.twice < 0.035
+    assert 0 < blocks.twice < 0.04
     assert max(block.y.stop - block.y.start for block in blocks) <= 16_384
 
 

@@ -17,7 +17,9 @@ Rectangle = tuple[slice, slice]
 
 def as_uint8(probability: Float) -> NDArray[np.uint8]:
     """Probabilities -> round(255 p)."""
-    return np.rint(255 * np.clip(probability, 0, 1)).astype(np.uint8)
+    scaled = np.clip(probability, 0, 1)
+    scaled *= 255
+    return np.rint(scaled, out=scaled).astype(np.uint8)
 
 
 def blend(out: Float, weighted: Float, tile: Tile, region: Rectangle) -> None:

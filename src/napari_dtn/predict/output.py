@@ -23,7 +23,7 @@ from napari_dtn.settings import VoxelSize
 from napari_dtn.volume.writing import JOURNAL, KEY, create_image, read_attributes
 
 UNFINISHED = "unfinished"
-_CHUNK = 256
+_CHUNK = 512
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PARTIAL = "*.partial"  # what zarr names a file until it is whole
 

@@ -270,7 +270,8 @@ class PredictSettings:
     block_slices
         Slices of a block, which is finished and recorded as one; 0 for as many as make some hundred tiles.
     block_side
-        Largest side of a block in pixels. Larger slices are cut, and the tiles on the cuts computed twice.
+        Largest width of a block in pixels; it may be four times as tall, which takes no memory. Larger slices
+        are cut, and the tiles on the cuts computed twice.
     """
 
     device: Device = "auto"
@@ -280,7 +281,7 @@ class PredictSettings:
     batch_size: Annotated[int, {"min": 1, "max": 256}] = 4
     threads: Annotated[int, {"min": 0, "max": 1024}] = 0
     block_slices: Annotated[int, {"min": 0, "max": 65536}] = 0
-    block_side: Annotated[int, {"min": 256, "max": 1048576}] = 16384
+    block_side: Annotated[int, {"min": 256, "max": 1048576}] = 8192
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -25,7 +25,7 @@ from napari_dtn.volume.tiles import TileGrid
 
 P = ParamSpec("P")
 T = TypeVar("T")
-TILES_AHEAD = 64  # that are read before they are needed
+TILES_AHEAD = 32  # that are read before they are needed
 BEHIND = 2  # batches that wait to be blended, and strips that wait to be written
 
 
@@ -97,7 +97,7 @@ def run_blocks(
         stops iterating finds everything that went through the network on disk.
     """
     batches = engine.source.batches(blocks, engine.grid, engine.batch_size)
-    depth = max(2, TILES_AHEAD // engine.batch_size)
+    depth = max(1, TILES_AHEAD // engine.batch_size)
     with (
         _Tail(engine, target) as tail,
         ThreadPoolExecutor(1, "reader") as reader,
@@ -150,8 +150,8 @@ class _Tail:
 
     def put(self, batch: Batch, probability: Float) -> None:
         """Blend a batch; its images, most of its bytes, are not kept for that."""
-        todo = self._blend, batch.block, batch.places, probability, batch.last
-        self._blends.append(self._blender.submit(*todo))
+        blend = self._blender.submit(self._blend, batch.block, batch.places, probability, batch.last)
+        self._blends.append(blend)
 
     def written(self, behind: int) -> Iterator[Strip | BlockDone]:
         """Hand on what is blended, yield what is written; wait until at most ``behind`` of each are left."""

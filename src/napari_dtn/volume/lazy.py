@@ -150,7 +150,7 @@ class RecentWindows:
         Bytes that are kept; the windows that were read last.
     """
 
-    def __init__(self, array: Any, most: int = 2**24) -> None:
+    def __init__(self, array: Any, most: int = 2**23) -> None:
         self._array, self._most = array, most
         self._first, self.shape, self.dtype = 0, tuple(array.shape), array.dtype
         self.ndim, self.chunks = array.ndim, array.chunks

@@ -44,8 +44,8 @@ class TileGrid:
 
     .. math:: s_i = round(i (L - size) / n).
 
-    A slice that is smaller than a tile has one, which reaches past it. The weight of a tile rises linearly over
-    all that it shares with the one before, and falls as the next one's rises,
+    A slice that is smaller than a tile has one, which reaches past it. The weight of a tile rises linearly
+    over all that it shares with the one before, and falls as the next one's rises,
 
     .. math:: w_i(x) = r_i(x) - r_{i+1}(x), \qquad
               r_i(x) = \frac{x - s_i + 1/2}{s_{i-1} + size - s_i}, \text{ kept within 0 and 1},

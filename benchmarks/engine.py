@@ -6,7 +6,8 @@ Throughput: the bare backend on batches that lie in memory; the engine on the sa
 into an OME-Zarr on disk; MONAI's sliding_window_inference with the same network and as many tiles, once from
 and into memory, which is less than what the engine does, and once given the same task, from the zarr into the
 OME-Zarr (``pip install --no-deps monai``; its rows are left out where it is missing). They take turns, and
-each figure is the median of its rounds. Goal: the engine at 0.90 of the bare backend or more, and ahead of MONAI.
+each figure is the median of its rounds. Goal: the engine at 0.90 of the bare backend or more, and ahead of
+MONAI.
 
 Overhead: processor time of the engine for a slice of 1024 x 1024, all threads together, with a stand-in for
 the network that costs next to nothing.
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROUNDS, QUICK_ROUNDS = 5, 2
-SLICES, QUICK_SLICES = (8, 1024, 1024), (1, 1024, 1024)
+SLICES, QUICK_SLICES = (16, 1024, 1024), (1, 1024, 1024)
 GROWTH = {"Y and X": ((1, 6554, 6554), (1, 65536, 65536)), "Z": ((10, 1024, 1024), (1000, 1024, 1024))}
 QUICK_GROWTH = {"Y and X": ((1, 400, 400), (1, 4000, 4000)), "Z": ((1, 400, 400), (100, 400, 400))}
 VOLUMES = {"1 TB": (25_000, 6400, 6400), "1 PB": (24_414, 204_800, 204_800)}  # uint8, (Z, Y, X)

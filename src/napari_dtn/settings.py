@@ -262,7 +262,7 @@ class PredictSettings:
     precision
         ``bfloat16`` (autocast), ``float32``, or ``auto`` for the faster one on this machine.
     overlap
-        Pixels that neighbouring tiles share along each axis.
+        Pixels that neighbouring tiles share along each axis, at least.
     batch_size
         Tiles that go through the network together.
     threads

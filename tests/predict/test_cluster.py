@@ -48,7 +48,7 @@ def test_a_lost_worker_is_replaced_and_the_result_is_that_of_one_process(
                 os.kill(next(iter(before.values())), signal.SIGKILL)
                 killed = True
         assert killed
-        assert (event.done, event.slices_done) == (event.total, 3)
+        assert (event.done, event.slices_done) == (event.total, 12)
     assert files_in(tmp_path / "out.zarr") == files_in(tmp_path / "alone.zarr")
 
 

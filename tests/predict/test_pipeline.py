@@ -115,7 +115,7 @@ class Counted:
         self.chunks = (1, *values.shape[1:])
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        for z in range(len(self.values))[key[0]]:
+        for z in np.atleast_1d(np.arange(len(self.values))[key[0]]):
             self.reads[z] += 1
         return self.values[key]
 

@@ -58,6 +58,10 @@ SCREENS = (
         "restored at the inverse of the warp, cell by cell",
         replace(DTN, decoder="quadrilaterals"),
     ),
+    Experiment("unfilled", "holes left 0", replace(DTN, filling="nothing")),
+    Experiment(
+        "filled-warped", "holes filled with the warped map, as published", replace(DTN, filling="warped")
+    ),
     Experiment("direct", "skip connection outside of the warp", replace(DTN, skip="direct")),
     Experiment("spatial", "offsets from convolutions", _SPATIAL),
     Experiment("spatial-direct", "offsets from convolutions, direct skip", replace(_SPATIAL, skip="direct")),

@@ -17,6 +17,7 @@ Sampler = Literal["native", "dense", "indexed"]
 Localisation = Literal["pooled", "spatial", "identity", "random"]
 Skip = Literal["warped", "direct"]
 Decoder = Literal["mean", "quadrilaterals"]
+Filling = Literal["neighbours", "nothing", "warped"]
 VoxelSize = tuple[float, float, float]
 
 
@@ -86,6 +87,9 @@ class NetworkSettings:
     decoder
         How the pixel correspondence is restored: ``mean`` (the paper's weighted mean of the samples around a
         pixel, Eqs. 6-7) or ``quadrilaterals`` (read at the inverse of the warp, found cell by cell).
+    filling
+        What a pixel of the ``mean`` takes where no sample came near: the mean of its ``neighbours`` on the
+        restored map (the paper's, Eqs. 8-10), ``nothing`` (0) or the still ``warped`` value at its place.
     """
 
     base_channels: Annotated[int, {"min": 1, "max": 256}] = 16
@@ -99,6 +103,7 @@ class NetworkSettings:
     localisation: Localisation = "pooled"
     skip: Skip = "warped"
     decoder: Decoder = "mean"
+    filling: Filling = "neighbours"
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from napari_dtn import __version__
 from napari_dtn.predict.blending import Strip
 from napari_dtn.predict.blocks import Blocks, Box, cut_into_blocks
 from napari_dtn.predict.events import Progress, TileDone
+from napari_dtn.predict.garbage import short_collections
 from napari_dtn.predict.output import Output, Wanted, open_output
 from napari_dtn.predict.pipeline import BlockDone, Engine, run_blocks
 from napari_dtn.predict.reading import Batch
@@ -62,14 +64,12 @@ def _steps(predictor: Predictor, output: Output, blocks: Blocks) -> Iterator[Til
     checks = checks_of(predictor.volume, output.store.box[0], engine.source.data)
     target = _Recorded(output, checks)
     use_threads(predictor.settings)
-    try:
+    with short_collections(), closing(output.journal):
         for item in run_blocks(engine, todo, target):
             event = _event(item, progress)
             if event is not None:
                 yield event
         yield from finish(checks, output, progress)
-    finally:
-        output.journal.close()
 
 
 def finish(checks: Iterator[SliceCheck], output: Output, progress: Progress) -> Iterator[TileDone]:

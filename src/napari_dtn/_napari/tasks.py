@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Hashable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -196,27 +195,13 @@ def whole(desk: Desk, request: Request, output: Path, overwrite: bool, roi: Roi)
     predictor = replace(desk.predictor(replace(request, settings=settings)), volume=request.volume)
     stored = None
     steps = predictor.write(output, roi, overwrite)
-    with short_collections(), closing(steps):  # type: ignore[type-var]
+    with closing(steps):  # type: ignore[type-var]
         for step in steps:
             if stored is None:
                 array = zarr.open_array(str(output / "0"), mode="r")
                 box, shape = roi.within(request.volume.shape), request.volume.shape
                 stored = array if array.shape[-3:] == shape else Placed(array, box, shape)
             yield VolumePart(request, step, stored, predictor.classes)
-
-
-@contextmanager
-def short_collections() -> Iterator[None]:
-    """Keep Python's garbage collector off the objects that are there already.
-
-    A full collection goes through half a million objects of napari and torch: a quarter of a second in which
-    the window stands still, whichever thread it happens in. What the job itself makes is collected as ever.
-    """
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def estimate(desk: Desk, request: Request, roi: Roi) -> Iterator[Plan]:

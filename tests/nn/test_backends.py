@@ -69,7 +69,7 @@ def test_openvino_keeps_the_warp_in_float32(model: Model) -> None:
         for operation in close.compiled.get_runtime_model().get_ops()
         if "coders." in operation.get_friendly_name()
     ]
-    # The spline's product, the sampled map, the coordinates as numbers of pixels, the sums, the means of holes.
+    # The product of the spline, the sampled map, coordinates as whole pixels, sums, means for holes.
     warp = ("MatMul", "GridSample", "Gather", "Convert", "ScatterNDUpdate", "Pooling")
     assert {precision for kind, precision in steps if kind in warp} == {"f32"}
     assert {kind for kind, _ in steps} >= set(warp)

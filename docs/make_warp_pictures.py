@@ -21,7 +21,7 @@ from napari_dtn.colours import AREA, ORANGE, SKY, WHITE, YELLOW
 from napari_dtn.nn.checkpoint import load_model
 from napari_dtn.phantom import PhantomSettings, make_phantom
 from napari_dtn.predict import Predictor
-from napari_dtn.predict.warping import pixel_patch
+from napari_dtn.predict.warping import pixel_patch, tile_warps
 from napari_dtn.volume.opening import volume_from_array
 from napari_dtn.warp import Piece, line_segments, mosaic, outlines
 
@@ -41,12 +41,9 @@ def animation() -> None:
     phantom = make_phantom(PhantomSettings(shape=SHAPE))
     predictor = Predictor.of(load_model("dtn-snemi3d"), volume_from_array(phantom.image, phantom.voxel_size))
     grid = predictor.grid
-    tiles = grid.over(slice(0, SHAPE[1]), slice(0, SHAPE[2]))
-    pieces = [
-        Piece(predictor.warps(Z, tile.y + 112, tile.x + 112)[0], *grid.owned(tile))
-        for tile in tiles
-        if all(side.start < side.stop for side in grid.owned(tile))
-    ]
+    rows = [[grid.tile(row, column) for column in range(grid.counts[1])] for row in range(grid.counts[0])]
+    found = [one for row in rows for one in tile_warps(predictor, Z, row)]
+    pieces = [Piece(warp, *grid.owned(tile)) for tile, (warp,) in found]
     frames = [_frame(phantom.image[Z], predictor, pieces, 2 * np.pi * n / FRAMES) for n in range(FRAMES)]
     palette = Image.fromarray(np.concatenate(frames[:: FRAMES // 4])).quantize(128)
     indexed = [Image.fromarray(one).quantize(palette=palette, dither=0).convert("RGB") for one in frames]

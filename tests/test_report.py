@@ -23,7 +23,7 @@ from napari_dtn.volume.writing import write_image
 from napari_dtn.warp import Piece
 from support.warps import warp_of
 
-EXACT = PredictSettings(precision="float32", overlap=8, threads=1)
+EXACT = PredictSettings(backend="eager", precision="float32", overlap=8, threads=1)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from napari_dtn.predict.warping import effective_patch, frozen, pixel_patch, til
 from napari_dtn.settings import PredictSettings
 from napari_dtn.volume.opening import volume_from_array
 
-EXACT = PredictSettings(precision="float32", overlap=8, threads=1)
+EXACT = PredictSettings(backend="eager", precision="float32", overlap=8, threads=1)
 
 
 @pytest.fixture(scope="module")

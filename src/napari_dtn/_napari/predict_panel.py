@@ -273,7 +273,8 @@ class PredictPanel(QWidget):
 
     def _on_preview_ended(self) -> None:
         if not self._volume_lane.busy:
-            self.controls.show_end("" if self._preview_lane.outcome == "done" else "Preview stopped.")
+            done = self._preview_lane.outcome == "done"
+            self.controls.show_end(f"Ran with {self._desk.runs_with}" if done else "Preview stopped.")
         self._show_busy()
 
     # ---- warp
@@ -397,7 +398,10 @@ class PredictPanel(QWidget):
         if run is None or not run.total:
             self.controls.show_end("Stopped.")
         elif self._volume_lane.outcome == "done":
-            self.controls.show_end(f"{run.done} slices in {duration(run.elapsed)}, saved to {run.output}")
+            self.controls.show_end(
+                f"{run.done} slices in {duration(run.elapsed)}, saved to {run.output}. "
+                f"Ran with {self._desk.runs_with}"
+            )
         else:
             self.controls.show_end(
                 f"Stopped. What is finished is in {run.output}, {run.done} of {run.total} slices as a whole; "

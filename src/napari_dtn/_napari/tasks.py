@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Hashable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +71,11 @@ class Desk:
         self._model: tuple[Hashable, Model] | None = None
         self._intensity: tuple[Any, Intensity] | None = None
         self._predictor: tuple[Hashable, Predictor] | None = None
+
+    @property
+    def runs_with(self) -> str:
+        """What the last request ran with, and why: ``openvino, bfloat16: the fastest of 4, …``."""
+        return self._predictor[1].choice.words if self._predictor else ""
 
     def predictor(self, request: Request) -> Predictor:
         """Return the request's model, set up for its volume."""
@@ -191,27 +195,13 @@ def whole(desk: Desk, request: Request, output: Path, overwrite: bool, roi: Roi)
     predictor = replace(desk.predictor(replace(request, settings=settings)), volume=request.volume)
     stored = None
     steps = predictor.write(output, roi, overwrite)
-    with short_collections(), closing(steps):  # type: ignore[type-var]
+    with closing(steps):  # type: ignore[type-var]
         for step in steps:
             if stored is None:
                 array = zarr.open_array(str(output / "0"), mode="r")
                 box, shape = roi.within(request.volume.shape), request.volume.shape
                 stored = array if array.shape[-3:] == shape else Placed(array, box, shape)
             yield VolumePart(request, step, stored, predictor.classes)
-
-
-@contextmanager
-def short_collections() -> Iterator[None]:
-    """Keep Python's garbage collector off the objects that are there already.
-
-    A full collection goes through half a million objects of napari and torch: a quarter of a second in which
-    the window stands still, whichever thread it happens in. What the job itself makes is collected as ever.
-    """
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def estimate(desk: Desk, request: Request, roi: Roi) -> Iterator[Plan]:
@@ -281,8 +271,8 @@ class CardFound:
 def survey(models: Sequence[str]) -> Iterator[DevicesFound | CardFound]:
     """Find the devices, and read the models' cards; loads torch, and what else a prediction will need."""
     import napari_dtn.predict  # noqa: F401
-    from napari_dtn.nn.backends import describe_devices
     from napari_dtn.nn.checkpoint import load_card
+    from napari_dtn.nn.devices import describe_devices
 
     yield DevicesFound(describe_devices())
     for model in models:

@@ -117,13 +117,21 @@ def _show_picture(
     picture, layer = drawing.pictures[what], find(viewer, image, what)
     data, inset = picture.values[None], ((drawing.z, *picture.corner), picture.step)
     if layer is None:
-        viewer.layers.append(_new_picture(image, what, data, inset))
+        viewer.layers.insert(_above_pictures(viewer), _new_picture(image, what, data, inset))
     elif layer.data.shape == data.shape and layer.metadata[KEY]["inset"] == inset:
         layer.data = data
     else:
         with layer.events.blocker_all():  # a new place with old data would be drawn in vain
             _put(layer, image, inset)
         layer.data = data
+
+
+def _above_pictures(viewer: napari.viewer.Viewer) -> int:
+    """Return the place below the first of the lines and points, which a picture would hide."""
+    from napari.layers import Image
+
+    drawn = (n for n, one in enumerate(viewer.layers) if role_of(one) == WARP and not isinstance(one, Image))
+    return next(drawn, len(viewer.layers))
 
 
 def _new_picture(image: napari.layers.Layer, what: str, data: Any, inset: Any) -> napari.layers.Image:

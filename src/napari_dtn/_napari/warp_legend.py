@@ -65,8 +65,11 @@ class Legend:
         overlay = self._overlay
         if self._before is None:
             self._before = overlay.text, overlay.visible
-        overlay.font_size, overlay.box, overlay.visible = _SIZE, True, True
-        overlay.text = legend_words(shown, factor)  # last: its place is reckoned from all of the others
+        words = legend_words(shown, factor)
+        if not overlay.visible or overlay.text != words:
+            overlay.visible = False  # the canvas finds room for it when it appears, and at no other time
+            overlay.font_size, overlay.box, overlay.text = _SIZE, True, words
+            overlay.visible = True
 
     def clear(self) -> None:
         """Bring back what stood there."""

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from napari_dtn.predict.comparing import Comparison
 
+# The warp is found by the network itself, and a frozen one is not worth an export.
+_SETTINGS = PredictSettings(backend="eager", threads=spare_cores())
 _COARSE = 32  # pixels to which the view is rounded: a small pan draws nothing new
 
 
@@ -132,7 +134,7 @@ class WarpPanel(QWidget):
         model = self.controls.model.currentData()
         if not model:
             raise ValueError("No model is chosen: press “File…” and choose a .safetensors file.")
-        return layer, Request(snapshot_of(layer), model, PredictSettings(threads=spare_cores()))
+        return layer, Request(snapshot_of(layer), model, _SETTINGS)
 
     def _view(self, layer: napari.layers.Image, wanted: frozenset[str]) -> warp_tasks.View:
         """Return what is in view, rounded outwards.

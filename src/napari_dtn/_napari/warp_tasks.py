@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_dtn._napari.tasks import Desk, Request, short_collections
+from napari_dtn._napari.tasks import Desk, Request
 from napari_dtn._napari.warp_drawing import Drawing, draw_effective, draw_patch, draw_pieces
 from napari_dtn.words import patch_words
 
@@ -112,6 +112,8 @@ class Warps:
 
 def look(warps: Warps, request: Request, view: View) -> Iterator[Drawn]:
     """Find the warps of the tiles in view, row by row, and draw them."""
+    from napari_dtn.predict.garbage import short_collections
+
     with short_collections():
         yield from _look(warps, request, view)
 

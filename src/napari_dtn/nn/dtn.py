@@ -44,7 +44,10 @@ class DenseTransformerNetwork(nn.Module):
             }
         )
         self.decoders = nn.ModuleDict(
-            {str(n): TransformerDecoder(settings.sampler, settings.decoder) for n in self.pairs}
+            {
+                str(n): TransformerDecoder(settings.sampler, settings.decoder, settings.filling)
+                for n in self.pairs
+            }
         )
 
     @property
@@ -104,9 +107,7 @@ def build_network(settings: NetworkSettings, sampler: Sampler | None = None) -> 
     """
     network = DenseTransformerNetwork(settings)
     if sampler is not None:
-        for module in network.modules():
-            if isinstance(module, TransformerEncoder | TransformerDecoder):
-                module.sampler = sampler
+        set_sampler(network, sampler)
     return network
 
 
@@ -117,6 +118,13 @@ def without_warp(network: DenseTransformerNetwork) -> DenseTransformerNetwork:
         assert isinstance(encoder, TransformerEncoder)
         encoder.localise = Localiser(encoder.localise.side).to(encoder.localise.rest.device)
     return network
+
+
+def set_sampler(network: DenseTransformerNetwork, sampler: Sampler) -> None:
+    """Let all transformer pairs sample and restore their maps in this way."""
+    for module in network.modules():
+        if isinstance(module, TransformerEncoder | TransformerDecoder):
+            module.sampler = sampler
 
 
 def probability(logits: Tensor) -> Tensor:

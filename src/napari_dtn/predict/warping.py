@@ -83,5 +83,6 @@ def effective_patch(predictor: Predictor, z: int, pixel: tuple[int, int]) -> tup
 
 def frozen(predictor: Predictor) -> Predictor:
     """Return the same model, its warps frozen to the identity, set up alike."""
-    model = replace(predictor.model, network=without_warp(predictor.model.network))
+    model, network = predictor.model, without_warp(predictor.model.network)
+    model = replace(model, network=network, sha256=f"{model.sha256} without warp")  # exports are kept by it
     return type(predictor).of(model, predictor.volume, predictor.settings, predictor.intensity)

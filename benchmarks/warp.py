@@ -21,30 +21,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import napari
-    from qtpy.QtWidgets import QWidget
 
 FULL, QUICK = (24, 1024, 1024), (4, 512, 512)
 BOXES = ("lattice", "grid", "displacement", "area", "folds")
 
 
 class Handing:
-    """Times what the window's thread does for a drawing."""
+    """Times what the window's thread does for a drawing: processor time, a layer at a time."""
 
     def __init__(self) -> None:
         from napari_dtn._napari import warp_layers
 
         self.spent: list[float] = []
-        self._showing = warp_layers.showing
+        self._module, self._showing = warp_layers, warp_layers.showing
         warp_layers.showing = self
 
     def __call__(self, *what: Any) -> Iterator[None]:
-        begun = time.thread_time()
-        for _ in self._showing(*what):
-            yield
-        self.spent.append(1e3 * (time.thread_time() - begun))
+        """Do what ``warp_layers.showing`` does."""
+        steps, spent, begun = self._showing(*what), 0.0, time.thread_time()
+        for step in steps:
+            spent += time.thread_time() - begun
+            yield step
+            begun = time.thread_time()
+        self.spent.append(1e3 * spent)
+
+    def undo(self) -> None:
+        """Leave the module as it was."""
+        self._module.showing = self._showing
 
 
-def scroll(viewer: napari.Viewer, panel: QWidget, handing: Handing, slices: range) -> dict[str, Any]:
+def scroll(viewer: napari.Viewer, handing: Handing, slices: range, phase: str) -> dict[str, Any]:
     """Go through slices, wait for each drawing, and return the gaps in numbers."""
     heart, waited = Heartbeat(), []
     with heart.beating():
@@ -53,18 +59,13 @@ def scroll(viewer: napari.Viewer, panel: QWidget, handing: Handing, slices: rang
             viewer.dims.set_current_step(0, z)
             wait(lambda drawn=drawn: len(handing.spent) > drawn)
             waited.append(time.perf_counter() - begun)
-    spent = handing.spent[-len(slices) :]
-    return {
-        "drawing_ms": round(sum(spent) / len(spent), 1),
-        "there_s": round(sum(waited) / len(waited), 2),
-    }, heart
+    drawing = sum(handing.spent[-len(slices) :]) / len(slices)
+    there = sum(waited) / len(waited)
+    return {**heart.row(phase), "drawing_ms": round(drawing, 1), "there_s": round(there, 2)}
 
 
-def measure(shape: tuple[int, int, int], model: str) -> list[dict[str, Any]]:
-    """Open napari, and scroll through a volume of this shape."""
-    import napari
-
-    viewer = napari.Viewer(title="warp")
+def measure(shape: tuple[int, int, int], model: str, viewer: napari.Viewer) -> list[dict[str, Any]]:
+    """Scroll through a volume of this shape in a window."""
     viewer.add_image(phantom_like(shape), name="phantom", scale=(30, 6, 6), units=("nm",) * 3)
     _, panel = viewer.window.add_plugin_dock_widget("napari-dtn", "Warp")
     handing, rows = Handing(), []
@@ -75,12 +76,11 @@ def measure(shape: tuple[int, int, int], model: str) -> list[dict[str, Any]]:
         for name in BOXES:
             panel.controls.boxes[name].setChecked(True)
         wait(lambda: bool(handing.spent) and not any(lane.busy for lane in panel._lanes), 300)
-    rows.append(opening.row("first slice, load torch"))
+    rows.append({**opening.row("first slice, load torch"), "drawing_ms": "", "there_s": ""})
     for phase, slices in (("new slices", range(1, shape[0])), ("back", range(shape[0] - 2, -1, -1))):
-        numbers, heart = scroll(viewer, panel, handing, slices)
-        rows.append({**heart.row(phase), **numbers})
-    viewer.close()
-    facts = {"slice": f"{shape[1]} x {shape[2]}", "model": model}
+        rows.append(scroll(viewer, handing, slices, phase))
+    handing.undo()
+    facts = {"slice": f"{shape[1]} x {shape[2]}", "model": Path(model).name}
     return [{**row, **facts} for row in rows]
 
 
@@ -92,7 +92,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="has no effect: nothing here is random")
     parser.add_argument("--model", default="dtn-snemi3d", help="bundled name or file")
     options = parser.parse_args()
-    rows = measure(QUICK if options.quick else FULL, options.model)
+    import napari
+
+    viewer = napari.Viewer(title="warp")
+    rows = measure(QUICK if options.quick else FULL, options.model, viewer)
+    viewer.close()
     from common import report  # not earlier: it loads torch, which is part of what is measured
 
     report(rows, options)

@@ -24,6 +24,7 @@ from napari_dtn._napari.layers import (
     snapshot_of,
     stated_voxel_size,
 )
+from napari_dtn._napari.live import Live
 from napari_dtn._napari.region import region_of
 from napari_dtn._napari.run import Run
 from napari_dtn._napari.view import ViewWatcher, looked_at, show_slice, slice_in_view
@@ -82,12 +83,21 @@ class PredictPanel(QWidget):
         self._volume_lane = Lane(self, keep_last=True)
         self._preview_lane, self._warp_lane, self._survey_lane = Lane(self), Lane(self), Lane(self)
         self._estimate_lane = Lane(self)
+        self._live = Live(
+            viewer,
+            self.controls.live,
+            self._desk,
+            self._request,
+            lambda: self._volume_lane.busy,
+            self,
+        )
         self._lanes = [
             self._volume_lane,
             self._preview_lane,
             self._warp_lane,
             self._survey_lane,
             self._estimate_lane,
+            self._live.lane,
             self.controls.bad_slices.lane,
         ]
         self._watcher = ViewWatcher(viewer, self)
@@ -124,6 +134,8 @@ class PredictPanel(QWidget):
         self._warp_lane.ended.connect(self._on_warp_ended)
         self._survey_lane.stepped.connect(self._on_survey)
         self._watcher.moved.connect(self._look_at_warp)
+        controls.device.currentIndexChanged.connect(self._live.look)
+        controls.settings.on_change(self._live.look)
         self.destroyed.connect(partial(_stop, self._lanes))
 
     # ---- the panel comes and goes
@@ -148,6 +160,7 @@ class PredictPanel(QWidget):
 
     def _leave(self) -> None:
         self.controls.warp.setChecked(False)
+        self._live.stop()
         self.controls.bad_slices.stop()
         _stop(self._lanes)
 
@@ -177,6 +190,7 @@ class PredictPanel(QWidget):
         self.controls.show_model_info(_in_words(card) if card else "")
         self._show_voxel_size()
         self._look_at_warp()
+        self._live.look()
 
     @_notified
     def _choose_model_file(self, checked: bool = False) -> None:
@@ -195,6 +209,7 @@ class PredictPanel(QWidget):
         self.controls.bad_slices.look_at(layer)
         self._show_voxel_size()
         self._look_at_warp()
+        self._live.look()
 
     def _show_voxel_size(self) -> None:
         layer = self._choice.layer
@@ -369,6 +384,7 @@ class PredictPanel(QWidget):
         )
         self.controls.show_progress(0, 0, "loading the model …")
         self._show_busy()
+        self._live.look()
 
     def _output(self) -> Path:
         text = self.controls.output.text().strip()
@@ -408,6 +424,7 @@ class PredictPanel(QWidget):
     def _on_volume_ended(self) -> None:
         run, self._running = self._running, None
         self._show_busy()
+        self._live.look()
         if run is not None and not run.linked:
             run.take_back(self._viewer)
         if run is None or not run.total:

@@ -113,11 +113,11 @@ def wanted_output(predictor: Predictor, box: Box) -> Wanted:
         for shift, side, step in zip(volume.translation, box, voxel_size, strict=True)
     )
     return Wanted(
-        box, predictor.classes, voxel_size, (z, y, x), provenance(predictor), _state(predictor.volume)
+        box, predictor.classes, voxel_size, (z, y, x), provenance(predictor), input_state(predictor.volume)
     )
 
 
-def _state(volume: Volume) -> dict[str, Any]:
+def input_state(volume: Volume) -> dict[str, Any]:
     """Return what tells that the input has changed, beside its statistics."""
     known: dict[str, Any] = {"input_shape": volume.shape, "input_dtype": str(volume.data.dtype)}
     file = Path(str(volume.path).partition("::")[0]).expanduser()

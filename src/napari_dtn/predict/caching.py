@@ -60,7 +60,7 @@ class Bounded:
 class Folder:
     """Tiles as files, at most so many bytes of them; the files that were not used for longest go first.
 
-    It is a cache: what cannot be read is taken as missing, and what cannot be written is not kept.
+    It is a cache: what cannot be read is taken as missing, and once a file cannot be written, no more are.
 
     Parameters
     ----------
@@ -75,6 +75,7 @@ class Folder:
     def __init__(self, root: Path, name: str, most: int) -> None:
         self._root, self._part, self._most = root, root / name, most
         self._nbytes = sum(size for *_, size in self._files())
+        self._writable = True
 
     def get(self, key: tuple[int, ...]) -> Tile8 | None:
         """Return a tile, or None where there is none."""
@@ -88,6 +89,8 @@ class Folder:
 
     def put(self, key: tuple[int, ...], tile: Tile8) -> None:
         """Keep a tile; its file appears whole or not at all."""
+        if not self._writable:
+            return
         path = self._path(key)
         part = path.with_suffix(f".{os.getpid()}.part")
         try:
@@ -96,7 +99,8 @@ class Folder:
                 np.save(file, tile)
             part.replace(path)
         except OSError as error:
-            logger.warning("What is seen live is not kept on disk: %s", error)
+            logger.warning("What is seen live is no longer kept on disk: %s", error)
+            self._writable = False
             part.unlink(missing_ok=True)
             return
         self._nbytes += tile.nbytes

@@ -2,12 +2,12 @@
 
     python benchmarks/live.py [--quick] [--minutes 20] [--json PATH] [--model NAME_OR_FILE] [--memory MB]
 
-First new slices of 1024 x 1024 pixels, one after the other: when the first of the overlay is there, when all of
-it, and beside it what the backend alone takes for the same tiles. Then a scroll through a zarr of 1 TB, made of
-chunks that are computed when they are read: steps through the slices, pans, zooms, and ways back. It logs the gaps
-of a 10 ms timer of the window's thread (goals: 99th percentile 100 ms, longest 300 ms; a scroll with Live off is
-beside it, for what napari itself takes) and the resident memory. napari's own cache of what it reads, by default a
-quarter of the machine's memory, is held at 256 MB.
+First new slices of 1024 x 1024 pixels, one after the other: when the first of the overlay is there, when all
+of it, and beside it what the backend alone takes for the same tiles. Then a scroll through a zarr of 1 TB,
+made of chunks that are computed when they are read: steps through the slices, pans, zooms, and ways back. It
+logs the gaps of a 10 ms timer of the window's thread (goals: 99th percentile 100 ms, longest 300 ms; a scroll
+with Live off is beside it, for what napari itself takes) and the resident memory. napari's own cache of what
+it reads, by default a quarter of the machine's memory, is held at 256 MB.
 """
 
 from __future__ import annotations

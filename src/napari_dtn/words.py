@@ -56,7 +56,7 @@ class Seen(Protocol):
 
 
 def live_words(part: Seen) -> str:
-    """``Live: 12 of 49 tiles``, ``Live: a rough view first, 4 of 9 tiles``, ``Live: all 49 tiles in view``."""
+    """``Live: a rough view first, 4 of 9 tiles``, ``12 of 49 tiles``, ``Live: all 49 tiles in view``."""
     if part.done < part.total or part.level:
         rough = "a rough view first, " if part.level else ""
         return f"Live: {rough}{part.done} of {part.total} tiles"

@@ -168,7 +168,10 @@ def test_the_middle_of_a_view_comes_first_and_a_huge_one_ends_there() -> None:
     assert fine.needed == tiles_over(grid, (view.y, view.x)) > 100_000
     assert 1024 <= fine.tiles < 1024 + 16
     away = [
-        np.hypot(np.mean([tile.y for tile in patch]) + 112 - 32_768, np.mean([tile.x for tile in patch]) + 112 - 40_000)
+        np.hypot(
+            np.mean([tile.y for tile in patch]) + 112 - 32_768,
+            np.mean([tile.x for tile in patch]) + 112 - 40_000,
+        )
         for patch in fine.patches
     ]
     assert away == sorted(away)
@@ -241,7 +244,9 @@ def test_tiles_on_disk_outlive_the_process(predictor: Predictor, tmp_path: Path)
     ],
     ids=["settings", "statistics", "volume", "model"],
 )
-def test_tiles_on_disk_are_those_of_one_model_and_volume(predictor: Predictor, tmp_path: Path, change) -> None:
+def test_tiles_on_disk_are_those_of_one_model_and_volume(
+    predictor: Predictor, tmp_path: Path, change
+) -> None:
     view, asked = View(1, slice(20, 80), slice(30, 90)), LiveSettings(on_disk=True)
     look(LivePrediction(predictor, asked, tmp_path), view)
     other, runner = counted(change(predictor), asked, tmp_path)

@@ -38,7 +38,12 @@ class SettingsForm(QWidget, Generic[T]):
     """
 
     def __init__(
-        self, kind: type[T], prefix: str, elsewhere: Sequence[str] = (), title: str = "Advanced", **values: Any
+        self,
+        kind: type[T],
+        prefix: str,
+        elsewhere: Sequence[str] = (),
+        title: str = "Advanced",
+        **values: Any,
     ) -> None:
         super().__init__()
         self._form: Any = magicgui(kind, call_button=False)

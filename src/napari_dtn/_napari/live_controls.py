@@ -8,9 +8,9 @@ from napari_dtn._napari.form import SettingsForm, named
 from napari_dtn.settings import LiveSettings
 
 _TIP = (
-    "Show the boundaries of whatever is on screen, by themselves: scroll, pan or zoom. Where much is on screen "
-    "and the volume has coarser levels, a rough view of one of them comes first; the network knows structures "
-    "at the finest level, so it is then replaced, from the middle outwards. What was seen is kept."
+    "Show the boundaries of whatever is on screen, by themselves: scroll, pan or zoom. Where much is on "
+    "screen and the volume has coarser levels, a rough view of one of them comes first; the network knows "
+    "structures at the finest level, so that is replaced from the middle outwards. What was seen is kept."
 )
 
 

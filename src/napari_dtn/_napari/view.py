@@ -137,7 +137,10 @@ def part_in_view(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> tu
 
 def shows_slices(viewer: napari.viewer.Viewer) -> bool:
     """Tell whether a flat view shows the last two axes: slices, not a cut across them."""
-    return viewer.dims.ndisplay == 2 and set(viewer.dims.displayed) == {viewer.dims.ndim - 2, viewer.dims.ndim - 1}
+    return viewer.dims.ndisplay == 2 and set(viewer.dims.displayed) == {
+        viewer.dims.ndim - 2,
+        viewer.dims.ndim - 1,
+    }
 
 
 def show_slice(viewer: napari.viewer.Viewer, layer: napari.layers.Layer, z: int) -> None:

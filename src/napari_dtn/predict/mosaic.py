@@ -127,11 +127,11 @@ def _chunks_over(
 
 
 def _halved(chunk: Pixels) -> Pixels:
-    """Return the means of 2 x 2 pixels, of those that are known (the others are 0), and the largest weight."""
+    """Return the means of 2 x 2 pixels, of the known ones (the others are 0), and the largest weight."""
     quarters = np.stack([chunk[:, y::2, x::2] for y, x in product((0, 1), (0, 1))])
     known = np.maximum((quarters[:, -1] > 0).sum(axis=0, dtype=np.uint16), 1)
     total = quarters.sum(axis=0, dtype=np.uint16)
-    means = ((total + known // 2) // known).astype(np.uint8)
+    means: Pixels = ((total + known // 2) // known).astype(np.uint8)
     means[-1] = quarters[:, -1].max(axis=0)
     return means
 
@@ -163,7 +163,7 @@ class Picture:
         return self.mosaics[0].shapes
 
     def read(self, scale: int, z: int, y: slice, x: slice) -> Pixels:
-        """Return a part of slice z at a scale, uint8 ``(classes, height, width)``; 0 where nothing is known."""
+        """Return a part of slice z at a scale, uint8 ``(classes, height, width)``; 0 is unknown."""
         out = np.zeros((self.classes, y.stop - y.start, x.stop - x.start), np.uint8)
         for mosaic, depth in reversed(list(zip(self.mosaics, self.depths, strict=True))):
             found = self._resampled(mosaic, slice_of_level(z, self.shape[0], depth), scale, y, x)

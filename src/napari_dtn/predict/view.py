@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import hypot
 
 from napari_dtn.predict.mosaic import slice_of_level
 from napari_dtn.volume.tiles import Tile, TileGrid
@@ -118,12 +119,12 @@ def tiles_over(grid: TileGrid, region: Rectangle) -> int:
 
 
 def _patches(grid: TileGrid, region: Rectangle) -> Iterator[tuple[Tile, ...]]:
-    middle = [(side.start + side.stop) / 2 for side in region]
+    middle: list[float] = [(side.start + side.stop) / 2 for side in region]
 
     def distance(place: tuple[range, range]) -> float:
         first, last = grid.tile(place[0][0], place[1][0]), grid.tile(place[0][-1], place[1][-1])
         y, x = (first.y + last.y + grid.size) / 2, (first.x + last.x + grid.size) / 2
-        return (y - middle[0]) ** 2 + (x - middle[1]) ** 2
+        return hypot(y - middle[0], x - middle[1])
 
     columns = list(_cut(grid.columns(region[1])))
     places = [(rows, some) for rows in _cut(grid.rows(region[0])) for some in columns]

@@ -6,8 +6,7 @@ First new slices of 1024 x 1024 pixels, one after the other: when the first of t
 of it, and beside it what the backend alone takes for the same tiles. Then a scroll through a zarr of 1 TB,
 made of chunks that are computed when they are read: steps through the slices, pans, zooms, and ways back. It
 logs the gaps of a 10 ms timer of the window's thread (goals: 99th percentile 100 ms, longest 300 ms; a scroll
-with Live off is beside it, for what napari itself takes) and the resident memory. napari's own cache of what
-it reads, by default a quarter of the machine's memory, is held at 256 MB.
+with Live off is beside it, for what napari itself takes) and the resident memory.
 """
 
 from __future__ import annotations
@@ -28,44 +27,39 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from napari_dtn.predict import LivePart
-    from napari_dtn.volume.opening import Volume
 
 SHAPE = (1000, 32_768, 32_768)  # uint8: 1.07 TB
 CHUNK = 512
 LEVELS = 6
-NAPARI_CACHE = 256 * 10**6
 Row = dict[str, Any]
 
 
-def terabyte(shape: tuple[int, int, int] = SHAPE) -> Volume:
-    """Return a volume with levels whose chunks are the phantom's, computed when they are read."""
+def terabyte(shape: tuple[int, int, int] = SHAPE) -> list[Any]:
+    """Return zarr arrays, level by level, whose chunks are the phantom's, computed when they are read."""
     import zarr
     from zarr.storage import MemoryStore
 
-    from napari_dtn.volume.opening import Volume, volume_from_array
-
-    phantom = phantom_like((16, CHUNK * 2 ** (LEVELS - 1), 512))[:, :, :CHUNK]
+    phantom = phantom_like((16, CHUNK, CHUNK))
 
     class Computed(MemoryStore):
         async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
             level, _, place = key.partition("/c/")
             if not place:
                 return await super().get(key, prototype, byte_range)
-            z, step = int(place.split("/")[0]) % len(phantom), 2 ** int(level)
-            pixels = phantom[z, ::step, ::step]
-            times = -(-CHUNK // pixels.shape[1])
-            chunk = np.tile(pixels[:CHUNK], (1, times))[:, :CHUNK]
-            return prototype.buffer.from_bytes(np.ascontiguousarray(chunk).tobytes())
+            z, at = int(place.split("/")[0]) % len(phantom), (np.arange(CHUNK) << int(level)) % CHUNK
+            return prototype.buffer.from_bytes(phantom[z][np.ix_(at, at)].tobytes())
 
     group = zarr.group(Computed())
-    levels = []
-    for level in range(LEVELS):
-        size = (shape[0], shape[1] >> level, shape[2] >> level)
-        array = group.create_array(
-            str(level), shape=size, chunks=(1, CHUNK, CHUNK), dtype="u1", compressors=None
+    return [
+        group.create_array(
+            str(level),
+            shape=(shape[0], shape[1] >> level, shape[2] >> level),
+            chunks=(1, CHUNK, CHUNK),
+            dtype="u1",
+            compressors=None,
         )
-        levels.append(volume_from_array(array).data)
-    return Volume(tuple(levels), (30.0, 6.0, 6.0), "terabyte")
+        for level in range(LEVELS)
+    ]
 
 
 class Clock:
@@ -186,16 +180,14 @@ def memory_rows(memory: list[tuple[float, int]]) -> list[Row]:
     return [*rows, row("growth in the second half", slope, "MiB/min", "about 0")]
 
 
-def open_viewer(name: str, volume: Volume) -> napari.Viewer:
-    """Show a volume as the package's reader does."""
+def open_viewer(name: str, data: Any) -> napari.Viewer:
+    """Show an array, or those of several levels."""
     import napari
-
-    from napari_dtn._napari.layers import image_data
 
     viewer = napari.Viewer(title="live")
     viewer.window.resize(1500, 950)
-    data, options, _ = image_data(volume, (0, 255))
-    viewer.add_image(data, **{**options, "name": name})
+    look = {"scale": (30, 6, 6), "units": ("nm",) * 3, "contrast_limits": (0, 255)}
+    viewer.add_image(data, name=name, multiscale=isinstance(data, list), **look)
     return viewer
 
 
@@ -208,13 +200,7 @@ def choose(panel: QWidget, model: str, memory: int) -> None:
 
 def measure(options: argparse.Namespace, model: str) -> list[Row]:
     """Open napari twice: over small slices, and over the terabyte."""
-    from napari.utils import resize_dask_cache
-
-    from napari_dtn.volume.opening import volume_from_array
-
-    resize_dask_cache(NAPARI_CACHE)
-    small = volume_from_array(phantom_like((16, 1024, 1024)), (30, 6, 6))
-    viewer = open_viewer("phantom", small)
+    viewer = open_viewer("phantom", phantom_like((16, 1024, 1024)))
     panel = open_panel(viewer)
     choose(panel, model, options.memory)
     rows = latency(viewer, panel, 3 if options.quick else 12)

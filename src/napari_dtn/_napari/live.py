@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from napari_dtn._napari.live_controls import LiveControls
     from napari_dtn.predict import LivePart
+    from napari_dtn.predict.mosaic import Picture
 
 _CALM, _PATIENCE = 60, 250  # ms: until a view that has come to rest, or moves on and on, is looked at
 _REDRAW = 200  # ms between two redrawings: each takes the window some of its time
@@ -63,7 +65,7 @@ class Live(QObject):
         self._image: napari.layers.Image | None = None
         self._maker: Hashable = None
         self._overlay: napari.layers.Layer | None = None
-        self._followed = False
+        self._while_on = ExitStack()
         self._stale = False
         self._done = 0
         self.lane = Lane(self)
@@ -92,20 +94,20 @@ class Live(QObject):
             self._end()
             return
         self._watcher.start()
-        self._viewer.layers.events.removed.connect(self._on_removed)
-        self._followed = True
+        self._while_on.callback(self._watcher.stop)
+        removed = self._viewer.layers.events.removed
+        removed.connect(self._on_removed)
+        self._while_on.callback(removed.disconnect, self._on_removed)
+        # Not for each job anew: what one leaves behind would then hardly ever be collected.
+        self._while_on.enter_context(tasks.short_collections())
         self.look(unhide=True)
 
-    def _end(self, words: str = "") -> None:
-        if self._followed:
-            self._watcher.stop()
-            self._viewer.layers.events.removed.disconnect(self._on_removed)
-            self._followed = False
+    def _end(self) -> None:
+        self._while_on.close()
         self.lane.cancel()
-        if self._overlay is not None and self._overlay in self._viewer.layers:
-            overlays.end_live(self._overlay)
+        self._show_all()
         self._follow(None)
-        self._controls.say(words)
+        self._controls.say("")
 
     def look(self, event: Any = None, unhide: bool = False) -> None:
         """Predict what is on screen now, or say why not; what was asked for before is dropped."""
@@ -115,14 +117,36 @@ class Live(QObject):
             image, request = self._request()
             place = self._place(image, unhide)
         except ValueError as reason:
-            self.lane.cancel()
-            self._controls.say(str(reason))
+            self._wait(str(reason))
             return
         self._image, self._maker, self._done = image, request.maker, -1
+        if self._is_predicted(*place):
+            self.lane.cancel()
+            self._controls.say("Live: this slice is predicted already.")
+            return
         self.lane.start(
             "Showing boundaries live",
             partial(tasks.live, self._desk, request, self._controls.settings.read(), *place),
         )
+
+    def _wait(self, reason: str) -> None:
+        self.lane.cancel()
+        self._show_all()
+        self._controls.say(reason)
+
+    def _show_all(self) -> None:
+        if self._overlay is not None and self._overlay in self._viewer.layers:
+            overlays.end_live(self._overlay)
+
+    def _is_predicted(self, z: int, y: slice, x: slice) -> bool:
+        """Show what is in view from a preview or a predicted volume, where that is what Live would find."""
+        assert self._image is not None
+        overlay = overlays.find(self._viewer, self._image, BOUNDARIES)
+        pyramid = None if overlay is None else overlays.pyramid_of(overlay)
+        if pyramid is None or not pyramid.has_whole(z, y, x, self._maker):
+            return False
+        self._show(pyramid.picture)
+        return True
 
     def _place(self, image: napari.layers.Image, unhide: bool) -> tuple[int, slice, slice]:
         """Return the slice and the pixels (y, x) of it that are on screen.
@@ -147,17 +171,20 @@ class Live(QObject):
         return slice_in_view(self._viewer, image), *part
 
     def _on_part(self, part: LivePart) -> None:
-        image = self._image
-        if not self.on or image not in self._viewer.layers:
+        if not self.on or self._image not in self._viewer.layers:
             return
-        self._follow(None)  # making the layer may take an older one away
-        self._follow(overlays.live_layer(self._viewer, image, part.picture, self._maker))
+        self._show(part.picture)
         self._controls.say(live_words(part))
         if part.done != self._done:
             self._done = part.done
             self._stale = True
             if not self._pause.isActive():
                 self._redraw_stale()
+
+    def _show(self, picture: Picture) -> None:
+        assert self._image is not None
+        self._follow(None)  # making the layer may take an older one away
+        self._follow(overlays.live_layer(self._viewer, self._image, picture, self._maker))
 
     def _redraw_stale(self) -> None:
         if self._stale and self._overlay is not None:

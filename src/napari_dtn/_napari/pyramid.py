@@ -49,15 +49,18 @@ class Pyramid:
         """Return a part of slice z at a scale, ``(classes, height, width)``."""
         step = 2**scale
         rows, columns = (slice(side.start * step, side.stop * step, step) for side in (y, x))
-        if not self.has_whole(z, rows, columns):
+        if not self.has_whole(z, rows, columns, self.maker):
             return self.picture.read(scale, z, y, x)
         found: NDArray[np.uint8] = self.stack[..., z, rows, columns]
         return found.reshape(-1, *found.shape[-2:])
 
-    def has_whole(self, z: int, y: slice, x: slice) -> bool:
-        """Tell whether a part of slice z is shown from the stack; a part that is too large is not."""
-        known, maker = self.stack.made_by(z)
-        wanted = known and self.maker in (None, maker)
+    def has_whole(self, z: int, y: slice, x: slice, maker: Hashable) -> bool:
+        """Tell whether the stack holds slice z, by ``maker`` (None: by anyone), and can show a part of it.
+
+        A part that is too large to be read at once is shown from the picture.
+        """
+        known, by = self.stack.made_by(z)
+        wanted = known and maker in (None, by)
         return wanted and (y.stop - y.start) * (x.stop - x.start) <= _READ_AT_ONCE
 
 

@@ -170,8 +170,7 @@ def live(
     """Predict what is on screen of slice z."""
     from napari_dtn.predict import View
 
-    with short_collections():
-        yield from desk.live(request, settings).steps(View(z, y, x))
+    yield from desk.live(request, settings).steps(View(z, y, x))
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,13 +227,30 @@ def short_collections() -> Iterator[None]:
     """Keep Python's garbage collector off the objects that are there already.
 
     A full collection goes through half a million objects of napari and torch: a quarter of a second in which
-    the window stands still, whichever thread it happens in. What the job itself makes is collected as ever.
+    the window stands still, whichever thread it happens in. What is made meanwhile is collected as ever.
     """
-    gc.freeze()
+    with _collecting.lock:
+        if not _collecting.users:
+            gc.freeze()
+        _collecting.users += 1
     try:
         yield
     finally:
-        gc.unfreeze()
+        with _collecting.lock:
+            _collecting.users -= 1
+            if not _collecting.users:
+                gc.unfreeze()
+
+
+class _Collecting:
+    """How many ask for short collections: the first that ends must not end them for the others."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users = 0
+
+
+_collecting = _Collecting()
 
 
 def estimate(desk: Desk, request: Request, roi: Roi) -> Iterator[Plan]:

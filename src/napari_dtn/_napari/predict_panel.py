@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from napari.utils.notifications import show_info
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QFileDialog, QMessageBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_dtn._napari import overlays, tasks
 from napari_dtn._napari.controls import PredictControls
@@ -25,6 +25,7 @@ from napari_dtn._napari.layers import (
     stated_voxel_size,
 )
 from napari_dtn._napari.live import Live
+from napari_dtn._napari.output_choice import how_to_begin, output_path
 from napari_dtn._napari.region import region_of
 from napari_dtn._napari.run import Run
 from napari_dtn._napari.view import ViewWatcher, looked_at, show_slice, slice_in_view
@@ -367,8 +368,8 @@ class PredictPanel(QWidget):
     @_notified
     def _predict_volume(self, checked: bool = False) -> None:
         layer, _ = self._request()
-        output = self._output()
-        how = self._ask_about(output)
+        output = output_path(self.controls.output.text())
+        how = how_to_begin(self, output)
         if how == "stop":
             return
         self._scale_layer(layer)
@@ -385,26 +386,6 @@ class PredictPanel(QWidget):
         self.controls.show_progress(0, 0, "loading the model …")
         self._show_busy()
         self._live.look()
-
-    def _output(self) -> Path:
-        text = self.controls.output.text().strip()
-        if not text:
-            raise ValueError("Output is empty; type the path of a new folder that ends in .zarr.")
-        path = Path(text).expanduser()
-        return path if path.suffix == ".zarr" else path.with_name(path.name + ".zarr")
-
-    def _ask_about(self, output: Path) -> Literal["begin", "anew", "stop"]:
-        """Ask what to do with an output that is there: go on with it, replace it, or neither."""
-        if not output.exists():
-            return "begin"
-        yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
-        if tasks.is_unfinished(output):
-            text = f"{output} is unfinished. Go on with it? “No” begins it anew."
-            buttons = yes | no | QMessageBox.StandardButton.Cancel
-            answer = QMessageBox.question(self, "Go on with the prediction?", text, buttons)
-            return "begin" if answer == yes else "anew" if answer == no else "stop"
-        text = f"{output} exists. Replace it by a new prediction?"
-        return "anew" if QMessageBox.question(self, "Replace the prediction?", text) == yes else "stop"
 
     def _on_volume_step(self, part: tasks.VolumePart) -> None:
         run, step = self._running, part.step

@@ -11,11 +11,12 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_dtn._napari import overlays, tasks
+from napari_dtn._napari import overlays
 from napari_dtn._napari.job import stop_all_jobs
 from napari_dtn._napari.pyramid import Pyramid
 from napari_dtn._napari.stack import SliceStack
 from napari_dtn._napari.view import part_in_view
+from napari_dtn.garbage import short_collections
 from napari_dtn.nn.checkpoint import load_model
 from napari_dtn.predict import Predictor, as_uint8, predict_slice
 from napari_dtn.predict.caching import Bounded
@@ -277,8 +278,8 @@ def test_a_region_fills_in_while_live_waits(qtbot, panel, shown, monkeypatch, tm
 
 def test_a_job_that_ends_leaves_the_collections_of_others_short() -> None:
     before = gc.get_freeze_count()
-    with tasks.short_collections():
-        with tasks.short_collections():
+    with short_collections():
+        with short_collections():
             pass
         assert gc.get_freeze_count() > before + 10_000
     assert gc.get_freeze_count() <= before

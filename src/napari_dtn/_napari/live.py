@@ -13,6 +13,7 @@ from napari_dtn._napari import overlays, tasks
 from napari_dtn._napari.job import Lane
 from napari_dtn._napari.layers import BOUNDARIES
 from napari_dtn._napari.view import ViewWatcher, part_in_view, shows_slices, slice_in_view
+from napari_dtn.garbage import short_collections
 from napari_dtn.words import live_words
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Live(QObject):
         removed.connect(self._on_removed)
         self._while_on.callback(removed.disconnect, self._on_removed)
         # Not for each job anew: what one leaves behind would then hardly ever be collected.
-        self._while_on.enter_context(tasks.short_collections())
+        self._while_on.enter_context(short_collections())
         self.look(unhide=True)
 
     def _end(self) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Hashable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -213,44 +212,13 @@ def whole(desk: Desk, request: Request, output: Path, overwrite: bool, roi: Roi)
     predictor = replace(desk.predictor(replace(request, settings=settings)), volume=request.volume)
     stored = None
     steps = predictor.write(output, roi, overwrite)
-    with short_collections(), closing(steps):  # type: ignore[type-var]
+    with closing(steps):  # type: ignore[type-var]
         for step in steps:
             if stored is None:
                 array = zarr.open_array(str(output / "0"), mode="r")
                 box, shape = roi.within(request.volume.shape), request.volume.shape
                 stored = array if array.shape[-3:] == shape else Placed(array, box, shape)
             yield VolumePart(request, step, stored, predictor.classes)
-
-
-@contextmanager
-def short_collections() -> Iterator[None]:
-    """Keep Python's garbage collector off the objects that are there already.
-
-    A full collection goes through half a million objects of napari and torch: a quarter of a second in which
-    the window stands still, whichever thread it happens in. What is made meanwhile is collected as ever.
-    """
-    with _collecting.lock:
-        if not _collecting.users:
-            gc.freeze()
-        _collecting.users += 1
-    try:
-        yield
-    finally:
-        with _collecting.lock:
-            _collecting.users -= 1
-            if not _collecting.users:
-                gc.unfreeze()
-
-
-class _Collecting:
-    """How many ask for short collections: the first that ends must not end them for the others."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.users = 0
-
-
-_collecting = _Collecting()
 
 
 def estimate(desk: Desk, request: Request, roi: Roi) -> Iterator[Plan]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from platformdirs import user_cache_path
 
-from napari_dtn.predict.blending import Float, Windows, as_uint8, blend
+from napari_dtn.predict.blending import Float, as_uint8, blend
 from napari_dtn.predict.caching import Bounded, Folder, Tile8
 from napari_dtn.predict.mosaic import Mosaic, Picture, weighed
 from napari_dtn.predict.predictor import Predictor
@@ -160,7 +160,6 @@ class _Sheet:
         depth, *shape = predictor.volume.shape
         self.lattice = Lattice(level, depth, predictor.grid)
         self.mosaic = Mosaic(level, (shape[0], shape[1]), predictor.classes, chunks)
-        self._windows = Windows(predictor.grid)
 
     def key(self, z: int, tile: Tile) -> tuple[int, int, int, int]:
         return self.lattice.level, z, tile.row, tile.column
@@ -185,7 +184,7 @@ class _Sheet:
         y, x = region
         out: Float = np.zeros((self.predictor.classes + 1, y.stop - y.start, x.stop - x.start), np.float32)
         for tile, values in tiles:
-            window = self._windows[tile]
+            window = self.lattice.grid.window(tile)
             blend(out, np.concatenate([values * window, window[None]]), tile, region)
         return weighed(out[:-1], out[-1])
 

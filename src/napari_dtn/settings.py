@@ -297,6 +297,29 @@ class PredictSettings:
 
 
 @dataclass(frozen=True)
+class LiveSettings:
+    """How much of what was seen live is kept.
+
+    Parameters
+    ----------
+    memory
+        Most memory that it takes, in MB; what was not looked at for longest is forgotten first.
+    on_disk
+        Keep it on disk too, in the user's cache folder, for the next time; only of volumes that were opened
+        from a file.
+    disk
+        Most disk that it takes, in GB, over all volumes and models; what was not used for longest goes first.
+    """
+
+    memory: Annotated[int, {"min": 64, "max": 1_000_000}] = 512
+    on_disk: bool = False
+    disk: Annotated[int, {"min": 1, "max": 100_000}] = 10
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
 class Roi:
     """A box in voxels of the volume: half-open ranges, ``None`` for an open end, as in ``a:b``."""
 

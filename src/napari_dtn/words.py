@@ -42,6 +42,29 @@ class Planned(Protocol):
     def memory_bytes(self) -> int: ...
 
 
+class Seen(Protocol):
+    """How far a view is; ``LivePart`` is one."""
+
+    @property
+    def level(self) -> int: ...
+    @property
+    def done(self) -> int: ...
+    @property
+    def total(self) -> int: ...
+    @property
+    def needed(self) -> int: ...
+
+
+def live_words(part: Seen) -> str:
+    """``Live: a rough view first, 4 of 9 tiles``, ``12 of 49 tiles``, ``Live: all 49 tiles in view``."""
+    if part.done < part.total or part.level:
+        rough = "a rough view first, " if part.level else ""
+        return f"Live: {rough}{part.done} of {part.total} tiles"
+    if part.total < part.needed:
+        return f"Live: the middle {part.total} of {part.needed} tiles in view; zoom in for the others"
+    return f"Live: all {part.total} tiles in view"
+
+
 def plan_words(plan: Planned) -> str:
     """``4 slices, 80 tiles in 1 blocks · about 2 s · at most 4.0 MiB on disk, 0.5 GiB of memory``."""
     work = f"{plan.slices} slices, {plan.tiles} tiles in {plan.blocks} blocks"
@@ -148,7 +171,7 @@ def checked_words(report: Checked) -> str:
     return f"{report.checked} of {report.slices} slices, {how}{level}"
 
 
-class Seen(Protocol):
+class Decisive(Protocol):
     """What decides about a pixel; ``Patch`` is one."""
 
     @property
@@ -163,7 +186,7 @@ class Seen(Protocol):
     def solutions(self) -> int: ...
 
 
-def patch_words(patch: Seen, pixel_size: tuple[float, float] | None) -> str:
+def patch_words(patch: Decisive, pixel_size: tuple[float, float] | None) -> str:
     """``Patch of (12, 30): 1104 × 1056 nm, 0.93 of the U-Net's square, elongation 1.04``.
 
     Parameters

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_dtn._napari.stack import Placed
-from napari_dtn.settings import Device, PredictSettings, Roi
+from napari_dtn.settings import Device, LiveSettings, PredictSettings, Roi
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_dtn._napari.layers import Snapshot
     from napari_dtn.nn.checkpoint import Model, ModelCard
-    from napari_dtn.predict import Plan, Predictor, TileDone
+    from napari_dtn.predict import LivePart, LivePrediction, Plan, Predictor, TileDone
     from napari_dtn.volume.defects import SliceCheck
     from napari_dtn.volume.intensity import Intensity
     from napari_dtn.volume.opening import Volume
@@ -71,6 +71,7 @@ class Desk:
         self._model: tuple[Hashable, Model] | None = None
         self._intensity: tuple[Any, Intensity] | None = None
         self._predictor: tuple[Hashable, Predictor] | None = None
+        self._live: LivePrediction | None = None
 
     @property
     def runs_with(self) -> str:
@@ -88,6 +89,18 @@ class Desk:
                 made = Predictor.of(model, request.volume, request.settings, intensity)
                 self._predictor = request.maker, made
             return self._predictor[1]
+
+    def live(self, request: Request, settings: LiveSettings) -> LivePrediction:
+        """Return what predicts the request's volume as it is looked at."""
+        from napari_dtn.predict import LivePrediction
+
+        predictor = self.predictor(request)
+        with self._lock:
+            live = self._live
+            if live is None or (live.predictor, live.settings) != (predictor, settings):
+                self._live = None  # two of them need not be in memory at once
+                self._live = live = LivePrediction(predictor, settings)
+            return live
 
     def _load(self, request: Request) -> Model:
         from napari_dtn.nn.checkpoint import load_model
@@ -153,6 +166,15 @@ def preview(desk: Desk, request: Request, z: int) -> Iterator[PreviewPart | Prev
         yield PreviewPart(done, total)
     plane = as_uint8(out if predictor.classes > 1 else out[0])
     yield Previewed(request, z, plane, predictor.classes)
+
+
+def live(
+    desk: Desk, request: Request, settings: LiveSettings, z: int, y: slice, x: slice
+) -> Iterator[LivePart]:
+    """Predict what is on screen of slice z."""
+    from napari_dtn.predict import View
+
+    yield from desk.live(request, settings).steps(View(z, y, x))
 
 
 @dataclass(frozen=True, eq=False)

@@ -112,7 +112,7 @@ class Warps:
 
 def look(warps: Warps, request: Request, view: View) -> Iterator[Drawn]:
     """Find the warps of the tiles in view, row by row, and draw them."""
-    from napari_dtn.predict.garbage import short_collections
+    from napari_dtn.garbage import short_collections
 
     with short_collections():
         yield from _look(warps, request, view)

@@ -105,7 +105,11 @@ class Predictor:
 
     def run(self, batch: Batch) -> Float:
         """Return the probabilities of a batch, ``(N, classes, size, size)``."""
-        probability: Float = self.runner(torch.from_numpy(batch.images)).numpy()
+        return self.probabilities(batch.images)
+
+    def probabilities(self, images: Float) -> Float:
+        """Return what the network says of normalised tiles ``(N, maps, size, size)``."""
+        probability: Float = self.runner(torch.from_numpy(images)).numpy()
         return probability
 
     def slice_steps(self, z: int, y: slice, x: slice, out: Float) -> Iterator[int]:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_dtn import __version__
+from napari_dtn.garbage import short_collections
 from napari_dtn.predict.blending import Strip
 from napari_dtn.predict.blocks import Blocks, Box, cut_into_blocks
 from napari_dtn.predict.events import Progress, TileDone
-from napari_dtn.predict.garbage import short_collections
 from napari_dtn.predict.output import Output, Wanted, open_output
 from napari_dtn.predict.pipeline import BlockDone, Engine, run_blocks
 from napari_dtn.predict.reading import Batch
@@ -127,11 +127,11 @@ def wanted_output(predictor: Predictor, box: Box) -> Wanted:
         for shift, side, step in zip(volume.translation, box, voxel_size, strict=True)
     )
     return Wanted(
-        box, predictor.classes, voxel_size, (z, y, x), provenance(predictor), _state(predictor.volume)
+        box, predictor.classes, voxel_size, (z, y, x), provenance(predictor), input_state(predictor.volume)
     )
 
 
-def _state(volume: Volume) -> dict[str, Any]:
+def input_state(volume: Volume) -> dict[str, Any]:
     """Return what tells that the engine or the input has changed, beside the input's statistics."""
     known: dict[str, Any] = {
         "layout": _LAYOUT,

@@ -254,6 +254,14 @@ def test_comparing_shows_each_and_scores_them(qtbot, warp_panel, viewer, em) -> 
     np.testing.assert_array_equal(changed, says)
 
 
+def test_a_truth_of_another_shape_is_named_and_left_out(qtbot, warp_panel, viewer, told) -> None:
+    viewer.add_labels(np.ones((2, 9, 9), int), name="elsewhere")
+    press(warp_panel, "compare").click()
+    settle(qtbot, warp_panel)
+    assert any("“elsewhere” has another shape" in note.message for note in told)
+    assert "ROC AUC" not in press(warp_panel, "status").text()
+
+
 def test_comparing_says_when_the_warp_does_nothing(qtbot, warp_panel, save_tiny, tmp_path) -> None:
     model = save_tiny(tmp_path / "still.safetensors", localisation="identity")
     warp_panel.controls.add_model(str(model), unet=False, choose=True)

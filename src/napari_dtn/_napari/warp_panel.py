@@ -306,14 +306,22 @@ class WarpPanel(QWidget):
         if not unet:
             raise ValueError("No U-Net is chosen to compare with.")
         view = self._view(layer, frozenset())
-        truth = self._truth.layer
-        ids = truth.data[0] if truth is not None and truth.multiscale else getattr(truth, "data", None)
-        image = request.image.levels[0]
-        ids = ids if ids is not None and tuple(ids.shape) == tuple(image.shape) else None
+        ids = self._ids(tuple(request.image.levels[0].shape))
         self._comparing = layer, view
         self._compare_lane.start(
             "Comparing", partial(warp_tasks.compare, self._desk, request, unet, view, ids)
         )
+
+    def _ids(self, shape: tuple[int, ...]) -> Any:
+        """Return the ids of the truth; None where there is none of this shape."""
+        truth = self._truth.layer
+        if truth is None:
+            return None
+        ids = truth.data[0] if truth.multiscale else truth.data
+        if tuple(ids.shape) == shape:
+            return ids
+        show_info(f"“{truth.name}” has another shape than the image, so nothing is scored.")
+        return None
 
     def _on_compared(self, step: Comparison) -> None:
         self.controls.show_progress(step.done, step.total)

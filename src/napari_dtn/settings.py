@@ -18,6 +18,7 @@ Localisation = Literal["pooled", "spatial", "identity", "random"]
 Skip = Literal["warped", "direct"]
 Decoder = Literal["mean", "quadrilaterals"]
 VoxelSize = tuple[float, float, float]
+Solver = Literal["multicut", "mean"]
 
 
 def usable_cores() -> int:
@@ -281,6 +282,52 @@ class PredictSettings:
     threads: Annotated[int, {"min": 0, "max": 1024}] = 0
     block_slices: Annotated[int, {"min": 0, "max": 65536}] = 0
     block_side: Annotated[int, {"min": 256, "max": 1048576}] = 16384
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class FragmentSettings:
+    """How a slice of boundary probabilities is cut into fragments, the smallest parts of objects.
+
+    Parameters
+    ----------
+    threshold
+        Probability from which a pixel counts as boundary when distances to boundaries are measured.
+    seed_smoothing
+        Standard deviation of the smoothing of these distances, in pixels; each of their maxima starts a
+        fragment, so less smoothing gives more and smaller ones.
+    height_smoothing
+        Standard deviation of the smoothing of the probability along whose ridges fragments meet, in pixels.
+    """
+
+    threshold: Annotated[float, {"min": 0.0, "max": 1.0}] = 0.3
+    seed_smoothing: Annotated[float, {"min": 0.0, "max": 64.0}] = 2.0
+    height_smoothing: Annotated[float, {"min": 0.0, "max": 64.0}] = 1.0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class SegmentSettings:
+    """How boundary probabilities become objects.
+
+    Parameters
+    ----------
+    fragments
+        How slices are cut into fragments.
+    solver
+        What joins fragments: ``multicut`` (the partition of least cost over all edges) or ``mean`` (the pair
+        of the largest mean probability first, until none is left above the prior).
+    prior
+        Probability of a merge from which joining two fragments gains: more of it gives more, smaller objects.
+    """
+
+    fragments: FragmentSettings = field(default_factory=FragmentSettings)
+    solver: Solver = "multicut"
+    prior: Annotated[float, {"min": 0.01, "max": 0.99}] = 0.5
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -14,6 +14,7 @@ import zarr
 from scipy.ndimage import gaussian_filter
 
 import napari_dtn as dtn
+from napari_dtn.cli import main
 from napari_dtn.metrics import boundary_target, label_scores
 from napari_dtn.phantom import Phantom, PhantomSettings, make_phantom
 from napari_dtn.segmenting import segment_steps
@@ -167,3 +168,37 @@ def test_other_settings_do_not_go_on_with_unfinished_work(boundaries: Path, tmp_
         segment_steps(boundaries, tmp_path / "labels.zarr", settings=AS_ONE)
     facts = json.loads((tmp_path / "labels.zarr.unfinished" / "facts.json").read_text())
     assert facts["settings"]["part_slices"] == 3
+
+
+def test_workers_make_the_same_labels(boundaries: Path, in_parts: Path, tmp_path: Path) -> None:
+    labels_of(boundaries, tmp_path / "labels.zarr", IN_PARTS, workers=2)
+    assert files_in(tmp_path / "labels.zarr") == files_in(in_parts)
+
+
+def test_labels_go_into_an_image(boundaries: Path, tmp_path: Path) -> None:
+    image = tmp_path / "image.zarr"
+    write_image(
+        image, tissue().image[:2, :200, :200], voxel_size=(30, 6, 6), translation=(300, 0, 0), attributes={}
+    )
+    region = ["--z", "10:12", "--y", "0:200", "--x", "0:200"]
+    assert main(["segment", str(boundaries), "--into", str(image), "--image", str(image), *region]) == 0
+    assert zarr.open(str(image / "labels")).attrs["ome"]["labels"] == ["objects"]
+    labels = open_volume(image / "labels" / "objects")
+    assert labels.shape == (2, 200, 200)
+    assert (
+        main(
+            [
+                "evaluate",
+                str(image / "labels" / "objects"),
+                str(image / "labels" / "objects"),
+                "--kind",
+                "labels",
+            ]
+        )
+        == 0
+    )
+
+
+def test_labels_need_one_place(boundaries: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["segment", str(boundaries)]) == 2
+    assert "--into IMAGE.zarr" in capsys.readouterr().err

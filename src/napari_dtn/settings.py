@@ -11,12 +11,14 @@ from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
-Backend = Literal["auto", "eager", "compile"]
-Precision = Literal["auto", "float32", "bfloat16"]
+Backend = Literal["auto", "eager", "compile", "openvino", "onnx"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+TrainPrecision = Literal["auto", "float32", "bfloat16"]
 Sampler = Literal["native", "dense", "indexed"]
 Localisation = Literal["pooled", "spatial", "identity", "random"]
 Skip = Literal["warped", "direct"]
 Decoder = Literal["mean", "quadrilaterals"]
+Filling = Literal["neighbours", "nothing", "warped"]
 VoxelSize = tuple[float, float, float]
 Solver = Literal["multicut", "mean"]
 
@@ -87,6 +89,9 @@ class NetworkSettings:
     decoder
         How the pixel correspondence is restored: ``mean`` (the paper's weighted mean of the samples around a
         pixel, Eqs. 6-7) or ``quadrilaterals`` (read at the inverse of the warp, found cell by cell).
+    filling
+        What a pixel of the ``mean`` takes where no sample came near: the mean of its ``neighbours`` on the
+        restored map (the paper's, Eqs. 8-10), ``nothing`` (0) or the still ``warped`` value at its place.
     """
 
     base_channels: Annotated[int, {"min": 1, "max": 256}] = 16
@@ -100,6 +105,7 @@ class NetworkSettings:
     localisation: Localisation = "pooled"
     skip: Skip = "warped"
     decoder: Decoder = "mean"
+    filling: Filling = "neighbours"
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -233,7 +239,7 @@ class TrainSettings:
     cooldown: Annotated[float, {"min": 0.0, "max": 1.0}] = 0.5
     weight_decay: Annotated[float, {"min": 0.0, "max": 1.0}] = 1e-2
     average: Annotated[float, {"min": 0.0, "max": 0.99999}] = 0.998
-    precision: Precision = "auto"
+    precision: TrainPrecision = "auto"
     device: Device = "auto"
     seed: Annotated[int, {"min": 0}] = 0
     validate_every: Annotated[int, {"min": 1}] = 500
@@ -259,11 +265,14 @@ class PredictSettings:
     device
         Where the network runs; ``auto`` takes a GPU where there is one.
     backend
-        What runs it; ``auto`` is eager PyTorch.
+        What runs it: ``eager`` PyTorch; ``compile``, PyTorch compiled for this machine (up to half a minute
+        to start); ``openvino`` or ``onnx`` (ONNX Runtime), which need an extra and a processor; ``auto``
+        takes the fastest that is installed, after a short trial on some tiles.
     precision
-        ``bfloat16`` (autocast), ``float32``, or ``auto`` for the faster one on this machine.
+        ``float32``; ``bfloat16``, half as many bits and about as good; ``float16``, for GPUs alone; or
+        ``auto`` for the fastest on this machine that gives the same boundaries.
     overlap
-        Pixels that neighbouring tiles share along each axis.
+        Pixels that neighbouring tiles share along each axis, at least.
     batch_size
         Tiles that go through the network together.
     threads
@@ -271,7 +280,8 @@ class PredictSettings:
     block_slices
         Slices of a block, which is finished and recorded as one; 0 for as many as make some hundred tiles.
     block_side
-        Largest side of a block in pixels. Larger slices are cut, and the tiles on the cuts computed twice.
+        Largest width of a block in pixels; it may be four times as tall, which takes no memory. Larger slices
+        are cut, and the tiles on the cuts computed twice.
     """
 
     device: Device = "auto"
@@ -281,7 +291,30 @@ class PredictSettings:
     batch_size: Annotated[int, {"min": 1, "max": 256}] = 4
     threads: Annotated[int, {"min": 0, "max": 1024}] = 0
     block_slices: Annotated[int, {"min": 0, "max": 65536}] = 0
-    block_side: Annotated[int, {"min": 256, "max": 1048576}] = 16384
+    block_side: Annotated[int, {"min": 256, "max": 1048576}] = 8192
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class LiveSettings:
+    """How much of what was seen live is kept.
+
+    Parameters
+    ----------
+    memory
+        Most memory that it takes, in MB; what was not looked at for longest is forgotten first.
+    on_disk
+        Keep it on disk too, in the user's cache folder, for the next time; only of volumes that were opened
+        from a file.
+    disk
+        Most disk that it takes, in GB, over all volumes and models; what was not used for longest goes first.
+    """
+
+    memory: Annotated[int, {"min": 64, "max": 1_000_000}] = 512
+    on_disk: bool = False
+    disk: Annotated[int, {"min": 1, "max": 100_000}] = 10
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -23,7 +23,7 @@ from napari_dtn.settings import VoxelSize
 from napari_dtn.volume.writing import JOURNAL, KEY, create_image, read_attributes
 
 UNFINISHED = "unfinished"
-_CHUNK = 256
+CHUNK = 512  # pixels of a side: one file
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PARTIAL = "*.partial"  # what zarr names a file until it is whole
 
@@ -174,7 +174,7 @@ class Wanted:
     def unit(self) -> tuple[int, int, int]:
         """What is written as one file, (Z, Y, X)."""
         y, x = self.shape[-2:]
-        return 1, min(_CHUNK, y), min(_CHUNK, x)
+        return 1, min(CHUNK, y), min(CHUNK, x)
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -261,14 +261,17 @@ def _check_same(path: Path, wanted: Wanted) -> None:
 
 
 def _facts(attributes: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return every value with its dotted name; the input counts by its content, wherever it lies."""
+    """Return every value with its dotted name.
+
+    The input counts by its content, wherever it lies, and a backend by what it is, whyever it was chosen.
+    """
     facts: dict[str, Any] = {}
     for name, value in attributes.items():
         if name == UNFINISHED:
             facts |= _facts(value)
         elif isinstance(value, Mapping):
             facts |= _facts(value, f"{prefix}{name}.")
-        elif prefix + name != "input":
+        elif prefix + name not in ("input", "backend_choice"):
             facts[prefix + name] = value
     return facts
 

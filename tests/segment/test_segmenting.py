@@ -81,14 +81,18 @@ def test_parts_give_the_objects_of_one(in_parts: Path, as_one: np.ndarray) -> No
     assert label_scores(as_one[GOOD], tissue().labels[GOOD]).are < 0.1
 
 
-def test_no_object_ends_at_the_face_of_a_part(in_parts: Path, as_one: np.ndarray) -> None:
-    """Pixels on both sides of a face that one part would join are joined across the face."""
+def test_objects_go_on_through_the_faces_of_parts(in_parts: Path, as_one: np.ndarray) -> None:
+    """Of the objects that one part holds on both sides of a face, parts join 98 of 100 across it."""
     labels = np.asarray(zarr.open(str(in_parts))["0"])
+    shares = []
     for axis, face in ((0, 3), (0, 6), (1, 256), (1, 512), (2, 256), (2, 512)):
-        joined, expected = (
-            np.take(array, face - 1, axis) == np.take(array, face, axis) for array in (labels, as_one)
-        )
-        assert joined[expected].mean() > 0.99
+        first, second = (np.take(as_one, at, axis) for at in (face - 1, face))
+        joined = np.take(labels, face - 1, axis) == np.take(labels, face, axis)
+        through = (first == second) & (first > 0)
+        pixels = np.bincount(first[through])
+        share = np.bincount(first[through], joined[through]) / np.maximum(pixels, 1)
+        shares.append(share[pixels > 50])
+    assert (np.concatenate(shares) > 0.5).mean() > 0.98
 
 
 def test_objects_go_on_behind_a_bad_slice(in_parts: Path) -> None:

@@ -15,12 +15,22 @@ if TYPE_CHECKING:
     from napari_dtn.nn.checkpoint import load_model
     from napari_dtn.phantom import make_phantom
     from napari_dtn.predict import predict, predict_slice
+    from napari_dtn.segmenting import segment
     from napari_dtn.train import train
     from napari_dtn.volume.opening import open_volume
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "load_model", "make_phantom", "open_volume", "predict", "predict_slice", "train"]
+__all__ = [
+    "__version__",
+    "load_model",
+    "make_phantom",
+    "open_volume",
+    "predict",
+    "predict_slice",
+    "segment",
+    "train",
+]
 
 _HOMES = {
     "load_model": "napari_dtn.nn.checkpoint",
@@ -28,6 +38,7 @@ _HOMES = {
     "open_volume": "napari_dtn.volume.opening",
     "predict": "napari_dtn.predict",
     "predict_slice": "napari_dtn.predict",
+    "segment": "napari_dtn.segmenting",
     "train": "napari_dtn.train",
 }
 

@@ -20,6 +20,7 @@ Skip = Literal["warped", "direct"]
 Decoder = Literal["mean", "quadrilaterals"]
 Filling = Literal["neighbours", "nothing", "warped"]
 VoxelSize = tuple[float, float, float]
+Solver = Literal["multicut", "mean"]
 
 
 def usable_cores() -> int:
@@ -314,6 +315,61 @@ class LiveSettings:
     memory: Annotated[int, {"min": 64, "max": 1_000_000}] = 512
     on_disk: bool = False
     disk: Annotated[int, {"min": 1, "max": 100_000}] = 10
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class FragmentSettings:
+    """How a slice of boundary probabilities is cut into fragments, the smallest parts of objects.
+
+    Parameters
+    ----------
+    threshold
+        Probability from which a pixel counts as boundary when distances to boundaries are measured.
+    seed_smoothing
+        Standard deviation of the smoothing of these distances, in pixels; each of their maxima starts a
+        fragment, so less smoothing gives more and smaller ones.
+    height_smoothing
+        Standard deviation of the smoothing of the probability along whose ridges fragments meet, in pixels.
+    smallest
+        Pixels of a fragment; smaller ones go to their neighbours, unless there are no others.
+    """
+
+    threshold: Annotated[float, {"min": 0.0, "max": 1.0}] = 0.3
+    seed_smoothing: Annotated[float, {"min": 0.0, "max": 64.0}] = 2.0
+    height_smoothing: Annotated[float, {"min": 0.0, "max": 64.0}] = 1.0
+    smallest: Annotated[int, {"min": 1, "max": 1_000_000}] = 50
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class SegmentSettings:
+    """How boundary probabilities become objects.
+
+    Parameters
+    ----------
+    fragments
+        How slices are cut into fragments.
+    solver
+        What joins fragments: ``multicut`` (the partition of least cost over all edges) or ``mean`` (the pair
+        of the largest mean probability first, until none is left above the prior).
+    prior
+        Probability of a merge from which joining two fragments gains: more of it gives more, smaller objects.
+    part_slices
+        Slices of a part of a volume, which is worked on as one.
+    part_side
+        Largest side of a part in pixels, rounded up to whole chunks of 256. Larger slices are cut.
+    """
+
+    fragments: FragmentSettings = field(default_factory=FragmentSettings)
+    solver: Solver = "multicut"
+    prior: Annotated[float, {"min": 0.01, "max": 0.99}] = 0.5
+    part_slices: Annotated[int, {"min": 1, "max": 65536}] = 16
+    part_side: Annotated[int, {"min": 1, "max": 1048576}] = 4096
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -1,0 +1,1 @@
+"""Boundary probabilities become objects: fragments, their graph, its evidence, and what joins them."""

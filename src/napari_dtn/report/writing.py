@@ -41,7 +41,8 @@ class Summary:
     slices
         How many.
     rho_distance, rho_width, chance_distance, chance_width
-        Means of the slices' correlations, and the deviation of such a mean over shifted structures.
+        Means of the slices' own: neighbouring slices are much alike, so what chance does to one of them is not
+        divided by their number.
     """
 
     level: int
@@ -126,9 +127,6 @@ def summarise(rows: Sequence[SliceRow]) -> Summary:
     """Return the means of the slices of one level."""
     names = [name for name in Summary.__dataclass_fields__ if name not in ("level", "slices")]
     means = {name: float(np.mean([getattr(row, name) for row in rows])) for name in names}
-    for name in ("chance_distance", "chance_width"):  # slices are independent draws, as shifts are
-        squares = [getattr(row, name) ** 2 for row in rows]
-        means[name] = float(np.sqrt(np.sum(squares)) / len(rows))
     return Summary(level=rows[0].level, slices=len(rows), **means)
 
 

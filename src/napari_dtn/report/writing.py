@@ -41,8 +41,8 @@ class Summary:
     slices
         How many.
     rho_distance, rho_width, chance_distance, chance_width
-        Means of the slices' own: neighbouring slices are much alike, so what chance does to one of them is not
-        divided by their number.
+        Means of the slices' own: neighbouring slices are much alike, so what chance does to one of them is
+        not divided by their number.
     """
 
     level: int

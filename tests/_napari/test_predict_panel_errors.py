@@ -9,6 +9,7 @@ import pytest
 from qtpy.QtWidgets import QMessageBox
 
 from napari_dtn.predict import Predictor
+from napari_dtn.predict.memory import FrugalRunner
 from support.panel import choose, finish, press
 
 EM = np.random.default_rng(0).integers(30, 220, (4, 90, 70), dtype=np.uint8)
@@ -105,7 +106,7 @@ def test_an_error_in_the_job_is_one_notification(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("napari_dtn.nn.backends.TorchRunner.__call__", fail)
+        patch.setattr(FrugalRunner, "__call__", fail)
         patch.setattr(Predictor, "warps", fail)
         press(ready, button).click()
         finish(qtbot, ready)

@@ -19,6 +19,7 @@ Skip = Literal["warped", "direct"]
 Decoder = Literal["mean", "quadrilaterals"]
 VoxelSize = tuple[float, float, float]
 Solver = Literal["multicut", "mean"]
+Overlap = Literal["keep", "replace", "cut"]
 
 
 def usable_cores() -> int:
@@ -328,6 +329,43 @@ class SegmentSettings:
     fragments: FragmentSettings = field(default_factory=FragmentSettings)
     solver: Solver = "multicut"
     prior: Annotated[float, {"min": 0.01, "max": 0.99}] = 0.5
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class ClickSettings:
+    """How clicks become objects.
+
+    Parameters
+    ----------
+    threshold
+        Probability of a merge from which a neighbouring fragment belongs to the clicked one; the object grows
+        as it falls.
+    volume
+        Whether an object goes on through the slices, or stays in the clicked ones.
+    overlap
+        What happens where an object lies over others when it is committed: they ``keep`` their pixels, the new
+        one ``cut``s its pixels out of them, or it ``replace``s them and they go. Locked ones keep theirs always.
+    window
+        Side of the square around the clicks that is looked at within a slice, in pixels; it grows while the
+        object reaches its edge.
+    window_3d
+        The same for an object that goes through the slices.
+    reach
+        Slices by which the search goes on where an object reaches the last one.
+    memory
+        What boundaries and fragments may take in memory, in MiB.
+    """
+
+    threshold: Annotated[float, {"min": 0.0, "max": 1.0}] = 0.5
+    volume: bool = False
+    overlap: Overlap = "keep"
+    window: Annotated[int, {"min": 64, "max": 65536}] = 1024
+    window_3d: Annotated[int, {"min": 64, "max": 65536}] = 512
+    reach: Annotated[int, {"min": 1, "max": 1024}] = 8
+    memory: Annotated[int, {"min": 64, "max": 1048576}] = 1024
 
     def __post_init__(self) -> None:
         check_fields(self)

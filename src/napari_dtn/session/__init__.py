@@ -1,0 +1,8 @@
+"""Clicks become objects: a session over one volume, without a window."""
+
+from napari_dtn.session.click import ClickSession, Changed
+from napari_dtn.session.growing import Grown, Prompt, Searching
+from napari_dtn.session.mask import Mask
+from napari_dtn.session.objects import ObjectFacts
+
+__all__ = ["Changed", "ClickSession", "Grown", "Mask", "ObjectFacts", "Prompt", "Searching"]

@@ -341,8 +341,7 @@ class ClickSettings:
     Parameters
     ----------
     threshold
-        Probability of a merge from which a neighbouring fragment belongs to the clicked one; the object grows
-        as it falls.
+        Probability of a merge from which joining two fragments gains; the object grows as it falls.
     volume
         Whether an object goes on through the slices, or stays in the clicked ones.
     overlap
@@ -351,19 +350,16 @@ class ClickSettings:
     window
         Side of the square around the clicks that is looked at within a slice, in pixels; it grows while the
         object reaches its edge.
-    window_3d
-        The same for an object that goes through the slices.
     reach
         Slices by which the search goes on where an object reaches the last one.
     memory
         What boundaries and fragments may take in memory, in MiB.
     """
 
-    threshold: Annotated[float, {"min": 0.0, "max": 1.0}] = 0.5
+    threshold: Annotated[float, {"min": 0.01, "max": 0.99}] = 0.5
     volume: bool = False
     overlap: Overlap = "keep"
-    window: Annotated[int, {"min": 64, "max": 65536}] = 1024
-    window_3d: Annotated[int, {"min": 64, "max": 65536}] = 512
+    window: Annotated[int, {"min": 64, "max": 65536}] = 512
     reach: Annotated[int, {"min": 1, "max": 1024}] = 8
     memory: Annotated[int, {"min": 64, "max": 1048576}] = 1024
 

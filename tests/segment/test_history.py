@@ -148,7 +148,9 @@ def test_killed_at_any_moment_it_opens_at_the_last_edit(tmp_path: Path) -> None:
     zarr.create_array(str(tmp_path / "l"), shape=(4, 64, 64), chunks=(1, 32, 32), dtype="uint32")
     done = 0
     for seconds in (0.05, 0.13, 0.21):
-        run = subprocess.Popen([sys.executable, "-c", EDITING, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        run = subprocess.Popen(
+            [sys.executable, "-c", EDITING, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        )
         first = run.stdout.readline()
         time.sleep(seconds)
         os.kill(run.pid, signal.SIGKILL)

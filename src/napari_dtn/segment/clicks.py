@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from bioimage_cpp.graph import UndirectedGraph, edge_weighted_watershed
-from bioimage_cpp.segmentation import watershed
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from skimage.graph import MCP_Geometric
+
+from napari_dtn.segment.agglomerate import agglomerate
+from napari_dtn.settings import SegmentSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from napari_dtn.segment.graph import RegionGraph
+
 _IN, _OUT = 1, 2
+_STEP = 0.01  # what a step costs where there is no boundary at all
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,16 +29,13 @@ class Links:
 
     Parameters
     ----------
-    nodes
-        Number of fragments, counted from 0, which stands for none.
-    edges
-        Pairs of fragments, (E, 2).
+    graph
+        The fragments of a slice or stack, and what touches what.
     probability
-        That the two belong to one object, (E,).
+        That the two of an edge belong to one object, (E,).
     """
 
-    nodes: int
-    edges: NDArray[np.int64]
+    graph: RegionGraph
     probability: NDArray[np.float32]
 
 
@@ -58,52 +59,40 @@ class Seeds:
 def grow(links: Links, seeds: Seeds, threshold: float) -> NDArray[np.bool_]:
     """Return which fragments belong to the object, (nodes,).
 
-    What is reached from the seeds over edges of at least the threshold is taken; where excluded fragments are
-    among it, it is cut between them and the seeds where its links are weakest.
+    The fragments are joined to objects, and those with a seed are taken; where they hold excluded fragments too,
+    they are cut where their links are weakest.
 
     Parameters
     ----------
     links
-        The fragments of a slice or stack.
+        What speaks for a merge.
     seeds
         What was clicked.
     threshold
-        Probability of a merge, in [0, 1]: lower, and the object grows.
+        Probability of a merge from which joining two fragments gains, in [0.01, 0.99]: lower, and the object
+        grows.
     """
-    strong = links.probability >= threshold
-    first = np.union1d(seeds.inside, seeds.kept)
-    object_ = _reached(links, strong, first)
-    cut_off = np.setdiff1d(seeds.outside, seeds.inside)
-    if object_[cut_off].any():
-        # Fragments that were kept hold together however weak their links are.
-        whole = object_[links.edges].all(axis=1)
-        near = seeds.inside if len(seeds.inside) else np.setdiff1d(seeds.kept, cut_off)
-        object_ &= ~_side_of(links, whole, cut_off, near)
-    return object_
-
-
-def divide(links: Links, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which fragments are closer linked to the other seeds than to the first, (nodes,)."""
-    return _side_of(links, np.ones(len(links.edges), bool), other, one)
-
-
-def _reached(links: Links, taken: NDArray[np.bool_], seeds: NDArray[np.int64]) -> NDArray[np.bool_]:
-    u, v = links.edges[taken].T
-    graph = coo_array((np.ones(len(u), bool), (u, v)), shape=(links.nodes, links.nodes))
-    _, component = connected_components(graph, directed=False)
-    reached = np.isin(component, component[seeds])
-    reached[0] = False
-    return np.asarray(reached)
+    objects = agglomerate(links.graph, links.probability, SegmentSettings(prior=threshold))
+    taken = np.isin(objects, objects[np.union1d(seeds.inside, seeds.kept)])
+    taken[0] = False
+    taken[seeds.kept] = True
+    excluded = np.setdiff1d(seeds.outside, seeds.inside)
+    if taken[excluded].any():
+        near = seeds.inside if len(seeds.inside) else np.setdiff1d(seeds.kept, excluded)
+        taken &= ~_side_of(links, taken, excluded, near)
+    return taken
 
 
 def _side_of(
-    links: Links, taken: NDArray[np.bool_], mine: NDArray[np.int64], others: NDArray[np.int64]
+    links: Links, within: NDArray[np.bool_], mine: NDArray[np.int64], others: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """Return which fragments fall to the first seeds: each path between the two is cut at its weakest link."""
-    seeds = np.zeros(links.nodes, np.uint32)
+    nodes, edges = links.graph.nodes, links.graph.edges
+    used = within[edges].all(axis=1)
+    seeds = np.zeros(nodes, np.uint32)
     seeds[mine], seeds[others] = _OUT, _IN
-    graph = UndirectedGraph.from_unique_edges(links.nodes, links.edges[taken].astype(np.uint64))
-    sides = edge_weighted_watershed(graph, 1 - links.probability[taken].astype(np.float32), seeds)
+    graph = UndirectedGraph.from_unique_edges(nodes, edges[used].astype(np.uint64))
+    sides = edge_weighted_watershed(graph, 1 - links.probability[used], seeds)
     return np.asarray(sides == _OUT)
 
 
@@ -133,16 +122,24 @@ def split_fragments(
     torn = np.intersect1d(mine, others)
     if not len(torn):
         return fragments
-    markers = np.zeros(fragments.shape, np.uint32)
-    markers[tuple(inside.T)] = _IN
-    markers[tuple(outside.T)] = _OUT
     out = fragments.copy()
     for new, fragment in enumerate(torn, int(fragments.max()) + 1):
         box = _box_of(fragments == fragment)
         within = fragments[box] == fragment
-        sides = watershed(np.asarray(boundary[box], np.float32), markers[box], mask=within)
-        out[box][within & (sides == _OUT)] = new
+        cost = np.where(within, _STEP + boundary[box], np.inf)
+        corner = [side.start for side in box]
+        near, far = (
+            _ways(cost, points[which == fragment] - corner)
+            for points, which in ((inside, mine), (outside, others))
+        )
+        out[box][within & (far <= near)] = new
     return out
+
+
+def _ways(cost: NDArray[np.float64], seeds: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return what the cheapest way from a seed to each pixel costs."""
+    ways, _ = MCP_Geometric(cost).find_costs([tuple(seed) for seed in seeds])
+    return np.asarray(ways)
 
 
 def _box_of(mask: NDArray[np.bool_]) -> tuple[slice, ...]:

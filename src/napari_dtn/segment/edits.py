@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from napari_dtn.settings import Overlap
 
 
-
 def paint(
     ids: NDArray[np.uint32],
     mask: NDArray[np.bool_],
@@ -52,9 +51,7 @@ def relabel(ids: NDArray[np.uint32], old: Iterable[int], new: int) -> NDArray[np
     return np.where(np.isin(ids, list(old)), np.uint32(new), ids)
 
 
-def relabel_part(
-    ids: NDArray[np.uint32], part: NDArray[np.bool_], old: int, new: int
-) -> NDArray[np.uint32]:
+def relabel_part(ids: NDArray[np.uint32], part: NDArray[np.bool_], old: int, new: int) -> NDArray[np.uint32]:
     """Give a part of an object to another: splitting it."""
     return np.where((ids == old) & part, np.uint32(new), ids)
 
@@ -83,9 +80,7 @@ def smooth(ids: NDArray[np.uint32], number: int, sigma: float = 2.0) -> NDArray[
     return np.where(smoothed & (out == 0), np.uint32(number), out)
 
 
-def between(
-    below: NDArray[np.bool_], above: NDArray[np.bool_], count: int
-) -> NDArray[np.bool_]:
+def between(below: NDArray[np.bool_], above: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
     """Return the masks that lead from one mask to another, ``(count, Y, X)``.
 
     The signed distance to the outline is interpolated (Raya and Udupa 1990, shape-based interpolation).

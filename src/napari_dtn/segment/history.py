@@ -107,7 +107,9 @@ class History:
     def notes(self, prefix: str) -> dict[str, Any]:
         """Return all notes whose keys begin like this, by the rest of the key."""
         with self._lock:
-            rows = self._db.execute("select key, value from notes where key glob ?", (prefix + "*",)).fetchall()
+            rows = self._db.execute(
+                "select key, value from notes where key glob ?", (prefix + "*",)
+            ).fetchall()
         return {key.removeprefix(prefix): json.loads(value) for key, value in rows}
 
     # ---- edits
@@ -232,4 +234,6 @@ class History:
             key = (change.id, change.z)
             row = self._db.execute("select * from extents where id = ? and z = ?", key).fetchone()
             known = change if row is None or not row[2] else Extent(*row).plus(change)
-            self._db.execute("insert or replace into extents values (?, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(known))
+            self._db.execute(
+                "insert or replace into extents values (?, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(known)
+            )

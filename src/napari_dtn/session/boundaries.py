@@ -106,7 +106,9 @@ class PredictedBoundaries:
             for b in columns:
                 pane = found.get((a, b))
                 if pane is None:
-                    pane = self._panes.get((z, a, b), lambda key=(a, b): self._predict(z, [key])[key], _nbytes)
+                    pane = self._panes.get(
+                        (z, a, b), lambda key=(a, b): self._predict(z, [key])[key], _nbytes
+                    )
                 _lay(pane, (a, b), out, y, x)
         return out
 

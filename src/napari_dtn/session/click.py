@@ -266,7 +266,7 @@ class ClickSession:
             raise ValueError(f"The places lie in {numbers}; choose places of one object (0 is background).")
         base = self.objects.mask_of(numbers[0])
         active = Active((Prompt(mine, True), Prompt(others, False)), numbers[0], base)
-        settings = replace(self._settings, threshold=1.0, volume=base.inside.shape[0] > 1)
+        settings = replace(self._settings, volume=base.inside.shape[0] > 1)
         steps = grow_steps(self._evidence, active, settings, self._box, self.volume.shape)
         kept = next(step.mask for step in steps if isinstance(step, Grown))
         return self.objects.split(numbers[0], kept)

@@ -237,7 +237,11 @@ class Committed:
         self._edit(what, patches_over(self.labels, places, relabelled), **notes)
 
     def _reshape(
-        self, what: str, number: int, margin: int, change: Callable[[NDArray[np.uint32], int], NDArray[np.uint32]]
+        self,
+        what: str,
+        number: int,
+        margin: int,
+        change: Callable[[NDArray[np.uint32], int], NDArray[np.uint32]],
     ) -> None:
         def reshaped(z: int, y: slice, x: slice, ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
             return change(ids, number)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_dtn.segment.clicks import Links, split_fragments
 from napari_dtn.segment.fragments import slice_fragments
-from napari_dtn.segment.graph import region_graph
+from napari_dtn.segment.graph import RegionGraph, region_graph
 from napari_dtn.segment.merging import merge_probabilities
 from napari_dtn.session.cache import Cache
 
@@ -117,11 +117,10 @@ class Evidence:
             yield count
         starts = np.cumsum([0, *(int(plane.max()) for plane in planes)])
         offsets = dict(zip(view.z, starts.tolist(), strict=False))
-        parts = [self._links(run, view, marks, offsets) for run in _runs(view, reach)]
-        edges = np.concatenate([edges for edges, _ in parts])
-        probability = np.concatenate([probability for _, probability in parts])
         stacked = np.stack([plane + np.uint32(start) for plane, start in zip(planes, starts, strict=False)])
-        yield Stack(view, stacked, Links(int(starts[-1]) + 1, edges, probability))
+        parts = [self._links(run, view, marks, offsets) for run in _runs(view, reach)]
+        links = _joined(parts, np.bincount(stacked.ravel()))
+        yield Stack(view, stacked, links)
 
     def boundary(self, z: int, view: View) -> NDArray[np.float32]:
         """Return the boundaries in a view's window of slice z."""
@@ -145,25 +144,53 @@ class Evidence:
 
     def _links(
         self, run: _Run, view: View, marks: dict[int, tuple[Mark, ...]], offsets: dict[int, int]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    ) -> Links:
         """Return the links within a run of slices, between ids of the view."""
         marked = tuple((z, marks[z]) for z in run.z if z in marks)
-        key = "links", run, view.y, view.x, marked
         planes = [self._fragments(z, view, marks.get(z, ())) for z in run.z]
         local = np.cumsum([0, *(int(plane.max()) for plane in planes)])
 
-        def make() -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        def make() -> Links:
             y, x = view.window
             boundary = np.stack([self.boundary(z, view) for z in run.z])
             image = np.stack([np.asarray(self._image[z, y, x]) for z in run.z])
             stack = np.stack([plane + np.uint32(start) for plane, start in zip(planes, local, strict=False)])
-            graph = region_graph(stack, boundary, image)
-            wanted = graph.across | (not run.only_across)
-            return graph.edges[wanted], merge_probabilities(graph)[wanted]
+            return _links_of(region_graph(stack, boundary, image), run.only_across)
 
-        edges, probability = self._cache.get(key, make, lambda made: made[0].nbytes + made[1].nbytes)
+        found = self._cache.get(("links", run, view.y, view.x, marked), make, _size)
         shift = np.array([offsets[z] for z in run.z]) - local[:-1]
-        return edges + shift[np.searchsorted(local, edges, side="left") - 1], probability
+        edges = found.graph.edges
+        moved = edges + shift[np.searchsorted(local, edges, side="left") - 1]
+        return Links(replace(found.graph, edges=moved), found.probability)
+
+
+def _links_of(graph: RegionGraph, only_across: bool) -> Links:
+    probability = merge_probabilities(graph)
+    if not only_across:
+        return Links(graph, probability)
+    one = graph.across
+    graph = replace(graph, edges=graph.edges[one], across=one[one], features=graph.features[one])
+    return Links(graph, probability[one])
+
+
+def _joined(parts: list[Links], sizes: NDArray[np.int64]) -> Links:
+    """Put the links of all runs together, sorted as those of one graph are."""
+    edges, across, features, probability = (
+        np.concatenate(columns)
+        for columns in zip(
+            *((p.graph.edges, p.graph.across, p.graph.features, p.probability) for p in parts), strict=True
+        )
+    )
+    order = np.lexsort(edges.T[::-1])
+    graph = RegionGraph(len(sizes), edges[order], across[order], features[order], sizes)
+    return Links(graph, probability[order])
+
+
+def _size(links: Links) -> int:
+    graph = links.graph
+    return int(
+        sum(a.nbytes for a in (graph.edges, graph.across, graph.features, graph.sizes, links.probability))
+    )
 
 
 def _runs(view: View, reach: int) -> list[_Run]:

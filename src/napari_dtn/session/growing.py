@@ -151,17 +151,22 @@ def first_view(active: Active, settings: ClickSettings, box: Box) -> View:
     points = np.array(active.points(True) + active.points(False), np.int64).reshape(-1, 3)
     if not active.points(True) and active.base is None:
         raise ValueError("Nothing is included yet: click inside an object first.")
-    outside = [tuple(p) for p in points.tolist() if any(not b.start <= c < b.stop for c, b in zip(p, box, strict=True))]
+    outside = [
+        tuple(p)
+        for p in points.tolist()
+        if any(not b.start <= c < b.stop for c, b in zip(p, box, strict=True))
+    ]
     if outside:
         where = ", ".join(f"{axis} {one.start}:{one.stop}" for axis, one in zip("zyx", box, strict=True))
         raise ValueError(f"{outside[0]} (z, y, x) is outside of {where}; click inside of it.")
     low, high = points.min(axis=0), points.max(axis=0)
     if active.base is not None:
         there = [(one.start, one.stop - 1) for one in active.base.box]
-        low, high = (np.array([pick(a, b[i]) for a, b in zip(ends, there, strict=True)])
-                     for i, (pick, ends) in enumerate(((min, low), (max, high))))
-    side = settings.window_3d if settings.volume else settings.window
-    y, x = (_window(int(low[axis]), int(high[axis]), side, box[axis]) for axis in (1, 2))
+        low, high = (
+            np.array([pick(a, b[i]) for a, b in zip(ends, there, strict=True)])
+            for i, (pick, ends) in enumerate(((min, low), (max, high)))
+        )
+    y, x = (_window(int(low[axis]), int(high[axis]), settings.window, box[axis]) for axis in (1, 2))
     if not settings.volume:
         return View(tuple(sorted({int(z) for z in points[:, 0]})), y, x, across=False)
     z0, z1 = _slices(int(low[0]), int(high[0]) + 1, settings.reach, box[0])
@@ -218,11 +223,11 @@ def _object_in(
     """Return the object within the view, and all of it."""
     inside, outside = (_nodes_at(stack, active.points(kind)) for kind in (True, False))
     base = None if active.base is None else _base_in(stack.view, active.base)
-    kept = np.zeros(stack.links.nodes, bool) if base is None else _mostly(stack, base)
+    kept = np.zeros(stack.links.graph.nodes, bool) if base is None else _mostly(stack, base)
     taken = grow(stack.links, Seeds(inside, outside, np.flatnonzero(kept)), threshold)
     found = taken[stack.fragments]
     if base is not None:
-        away = np.zeros(stack.links.nodes, bool)
+        away = np.zeros(stack.links.graph.nodes, bool)
         away[outside] = True
         loose = base & ~away[stack.fragments]
         found = np.where(kept[stack.fragments], base & found, found | loose)
@@ -242,7 +247,7 @@ def _base_in(view: View, base: Mask) -> NDArray[np.bool_]:
 
 def _mostly(stack: Stack, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the fragments that are in a mask for the most part."""
-    nodes = stack.links.nodes
+    nodes = stack.links.graph.nodes
     sizes = np.bincount(stack.fragments.ravel(), minlength=nodes)
     covered = np.bincount(stack.fragments[mask], minlength=nodes)
     return np.asarray(2 * covered > sizes)
@@ -258,7 +263,9 @@ def _whole(view: View, found: NDArray[np.bool_], base: Mask | None, shape: tuple
     (z0, z1), (y0, y1), (x0, x1) = boxes
     out = np.zeros((z1 - z0, y1 - y0, x1 - x0), bool)
     if base is not None:
-        out[tuple(slice(s.start - a, s.stop - a) for s, (a, _) in zip(base.box, boxes, strict=True))] = base.inside
+        out[tuple(slice(s.start - a, s.stop - a) for s, (a, _) in zip(base.box, boxes, strict=True))] = (
+            base.inside
+        )
     y, x = (slice(a - low, b - low) for (a, b), low in ((view.y, y0), (view.x, x0)))
     out[[z - z0 for z in view.z], y, x] = found
     return Mask.around(shape, (z0, y0, x0), out)

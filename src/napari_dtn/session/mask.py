@@ -71,7 +71,9 @@ class Mask:
                 slice(max(a.start, b.start), max(min(a.stop, b.stop), a.start, b.start))
                 for a, b in zip((y, x), self.box[1:], strict=True)
             ]
-            into = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(shared, (y, x), strict=True))
+            into = tuple(
+                slice(a.start - b.start, a.stop - b.start) for a, b in zip(shared, (y, x), strict=True)
+            )
             taken = (slice(a.start - o, a.stop - o) for a, o in zip(shared, self.origin[1:], strict=True))
             out[into] = self.inside[(z - self.origin[0], *taken)]
         return out

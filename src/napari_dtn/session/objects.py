@@ -93,7 +93,9 @@ def rectangles(*groups: Iterable[Extent]) -> dict[int, Rectangle]:
     return {z: bounds(there) for z, there in slices.items()}
 
 
-def patches_over(labels: Any, places: dict[int, Rectangle], change: Callable[..., NDArray[np.uint32]]) -> Iterator[Patch]:
+def patches_over(
+    labels: Any, places: dict[int, Rectangle], change: Callable[..., NDArray[np.uint32]]
+) -> Iterator[Patch]:
     """Yield what a change of the ids does, slice by slice.
 
     Parameters

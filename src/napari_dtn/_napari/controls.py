@@ -85,14 +85,14 @@ class PredictControls(QWidget):
         self._lay_out()
 
     def _make_model(self) -> None:
-        self.model = named(_shrinking_box(), f"{NAME}.model", "The model: one that came along, or a file.")
+        self.model = named(shrinking_box(), f"{NAME}.model", "The model: one that came along, or a file.")
         self.model_file = named(
             QToolButton(), f"{NAME}.model_file", "Choose a model file (.safetensors) that you trained."
         )
         self.model_file.setText("File…")
         self.model_info = named(_note(), f"{NAME}.model_info", "What the chosen model is.")
         self.device = named(
-            _shrinking_box(),
+            shrinking_box(),
             f"{NAME}.device",
             "Where the network runs. “auto” takes a GPU where there is one.",
         )
@@ -100,7 +100,7 @@ class PredictControls(QWidget):
 
     def _make_region(self) -> None:
         self.region = named(
-            _shrinking_box(),
+            shrinking_box(),
             f"{NAME}.region",
             "What “Predict volume” predicts: all of every slice, what the canvas shows, or the rectangle in "
             "the selected Shapes layer.",
@@ -164,16 +164,16 @@ class PredictControls(QWidget):
         form.addRow("Image", self.image)
         form.addRow("", self.bad_slices)
         form.addRow("Voxel (nm)", self.voxel_size)
-        form.addRow("Model", _row(self.model, self.model_file))
+        form.addRow("Model", row_of(self.model, self.model_file))
         form.addRow("", self.model_info)
         form.addRow("Device", self.device)
-        form.addRow("Region", _row(self.region, self.slices))
-        form.addRow("Output", _row(self.output, self.output_file))
+        form.addRow("Region", row_of(self.region, self.slices))
+        form.addRow("Output", row_of(self.output, self.output_file))
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addWidget(self.settings)
-        layout.addWidget(_row(self.preview, self.warp))
-        layout.addWidget(_row(self.estimate, self.run, self.pause, self.cancel))
+        layout.addWidget(row_of(self.preview, self.warp))
+        layout.addWidget(row_of(self.estimate, self.run, self.pause, self.cancel))
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
         layout.addStretch(1)
@@ -264,7 +264,7 @@ def _show(label: QLabel, text: str) -> None:
     label.setVisible(bool(text))
 
 
-def _shrinking_box() -> QComboBox:
+def shrinking_box() -> QComboBox:
     """A box that a long name does not make wide."""
     box = QComboBox()
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -273,7 +273,7 @@ def _shrinking_box() -> QComboBox:
     return box
 
 
-def _row(*widgets: QWidget) -> QWidget:
+def row_of(*widgets: QWidget) -> QWidget:
     row = QWidget()
     layout = QHBoxLayout(row)
     layout.setContentsMargins(0, 0, 0, 0)

@@ -52,7 +52,7 @@ def _add_boundaries(
         stack, name=f"{image.name} {BOUNDARIES}", metadata={KEY: {"role": BOUNDARIES}}, **BOUNDARY_LOOK
     )
     same_place(layer, image)
-    with _selection_kept(viewer):
+    with selection_kept(viewer):
         viewer.layers.insert(viewer.layers.index(image) + 1, layer)
     return layer
 
@@ -145,7 +145,7 @@ def _warp_layers(
             {"face_color": YELLOW, "border_color": "black", "size": _POINT, "border_width": 0.1},
         ),
     }
-    with _selection_kept(viewer):
+    with selection_kept(viewer):
         grid, vectors, points = (
             find(viewer, image, what)
             or make(ndim=3, name=f"{image.name} {what}", metadata={KEY: {"role": WARP}}, **place, **look)
@@ -155,7 +155,7 @@ def _warp_layers(
 
 
 @contextmanager
-def _selection_kept(viewer: napari.viewer.Viewer) -> Iterator[None]:
+def selection_kept(viewer: napari.viewer.Viewer) -> Iterator[None]:
     """A layer that appears by itself must not take the place of the one that the user works on."""
     active = viewer.layers.selection.active
     yield

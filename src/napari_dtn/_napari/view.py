@@ -85,6 +85,13 @@ def show_slice(viewer: napari.viewer.Viewer, layer: napari.layers.Layer, z: int)
         viewer.dims.set_point(viewer.dims.ndim - 3, layer.data_to_world((z, *middle[1:]))[0])
 
 
+def fly_to(viewer: napari.viewer.Viewer, layer: napari.layers.Layer, at: tuple[float, float, float]) -> None:
+    """Bring voxel (z, y, x) of a layer to the centre of the view."""
+    z, y, x = layer.data_to_world(at)[-3:]
+    viewer.dims.set_point(viewer.dims.ndim - 3, z)
+    _camera(viewer).center = (*_camera(viewer).center[:-2], y, x)
+
+
 def looked_at(
     viewer: napari.viewer.Viewer, layer: napari.layers.Layer, cursor: bool = True
 ) -> tuple[int, int, int]:

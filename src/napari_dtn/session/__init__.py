@@ -1,6 +1,6 @@
 """Clicks become objects: a session over one volume, without a window."""
 
-from napari_dtn.session.click import ClickSession, Changed
+from napari_dtn.session.click import Changed, ClickSession
 from napari_dtn.session.growing import Grown, Prompt, Searching
 from napari_dtn.session.mask import Mask
 from napari_dtn.session.objects import ObjectFacts

@@ -36,12 +36,18 @@ class Committed:
         In nm, (Z, Y, X), where it is known.
     tell
         Called with every edit, also when it is undone or redone.
+
+    Attributes
+    ----------
+    changes
+        Counts whatever changes them.
     """
 
     def __init__(self, history: History, voxel_size: VoxelSize | None, tell: Callable[[Edit], None]) -> None:
         self.history = history
         self._voxel_size = voxel_size
         self._tell = tell
+        self.changes = 0
 
     # ---- what is there
 
@@ -225,6 +231,7 @@ class Committed:
     def _told(self, edit: Edit | None) -> str:
         if edit is None:
             return ""
+        self.changes += 1
         self._tell(edit)
         return edit.what
 
@@ -290,4 +297,5 @@ class Committed:
 
     def _write(self, number: int, **facts: Any) -> None:
         self._extents(number)
+        self.changes += 1
         self.history.write_note(f"object {number}", {**self._note(number), **facts})

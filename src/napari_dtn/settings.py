@@ -345,8 +345,8 @@ class ClickSettings:
     volume
         Whether an object goes on through the slices, or stays in the clicked ones.
     overlap
-        What happens where an object lies over others when it is committed: they ``keep`` their pixels, the new
-        one ``cut``s its pixels out of them, or it ``replace``s them and they go. Locked ones keep theirs always.
+        What happens to others under an object when it is committed: they ``keep`` their pixels, it ``cut`` s
+        its own out of them, or it ``replace`` s them and they go. Locked ones keep theirs always.
     window
         Side of the square around the clicks that is looked at within a slice, in pixels; it grows while the
         object reaches its edge.

@@ -1,4 +1,4 @@
-"""What the click panel asks of its session, one thing after the other: generators for a job; no Qt, no napari."""
+"""What the click panel asks of its session, one after the other: generators for a job; no Qt, no napari."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_dtn._napari.layers import Snapshot
+    from napari_dtn.predict import Predictor
     from napari_dtn.session import ClickSession, Grown, Mask, ObjectFacts, Prompt, Searching
     from napari_dtn.session.boundaries import Boundaries
     from napari_dtn.settings import ClickSettings, PredictSettings
@@ -105,8 +106,12 @@ class ClickDesk:
     def open(self, image: Snapshot, source: Source, folder: Path, predict: PredictSettings) -> Iterator[Any]:
         """Open the session of an image, then do what waits."""
         self.close()
-        self.session = _open(image, source, folder, predict)
+        from napari_dtn.session import ClickSession
+
+        boundaries = _boundaries(image, source, predict)
+        self.session = ClickSession(image.volume, boundaries=boundaries, folder=folder)
         yield self._state("", True)
+        boundaries.prepare()
         yield from self.run()
 
     def run(self) -> Iterator[Any]:
@@ -138,22 +143,21 @@ class ClickDesk:
         return State(session, session.mask, session.active.prompts, session.active.number, objects, words)
 
 
-def _open(image: Snapshot, source: Source, folder: Path, predict: PredictSettings) -> ClickSession:
-    from napari_dtn.session import ClickSession
-    from napari_dtn.session.boundaries import StoredBoundaries
+def _boundaries(image: Snapshot, source: Source, predict: PredictSettings) -> Boundaries:
+    from napari_dtn.session.boundaries import PredictedBoundaries, StoredBoundaries
 
     volume = image.volume
-    boundaries: Boundaries | None = None
-    model = None
-    if source.model:
+    if not source.model:
+        return StoredBoundaries(source.array, volume.shape, source.origin)
+
+    def make() -> Predictor:
         from napari_dtn.nn.checkpoint import load_model
-        from napari_dtn.predict import use_threads
+        from napari_dtn.predict import Predictor, use_threads
 
         use_threads(predict)
-        model = load_model(source.model, predict.device)
-    else:
-        boundaries = StoredBoundaries(source.array, volume.shape, source.origin)
-    return ClickSession(volume, model, boundaries=boundaries, folder=folder, predict=predict)
+        return Predictor.of(load_model(source.model, predict.device), volume, predict)
+
+    return PredictedBoundaries(make, volume.shape)
 
 
 # ---- what can be asked

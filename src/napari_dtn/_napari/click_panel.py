@@ -184,8 +184,8 @@ class ClickPanel(QWidget):
 
     def _goes_on(self, folder: Path) -> bool:
         text = (
-            f"{folder} has objects of this image, complete to the last one that was kept, and what was said about "
-            "the one in work. Go on with them? “No” begins in a new folder."
+            f"{folder} has objects from before: all that were kept, and what was said about the one in work. "
+            "Go on with them? “No” begins in a new folder."
         )
         answer = QMessageBox.question(self, "Go on with these objects?", text)
         return bool(answer == QMessageBox.StandardButton.Yes)

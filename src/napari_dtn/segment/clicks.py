@@ -59,8 +59,8 @@ class Seeds:
 def grow(links: Links, seeds: Seeds, threshold: float) -> NDArray[np.bool_]:
     """Return which fragments belong to the object, (nodes,).
 
-    The fragments are joined to objects, and those with a seed are taken; where they hold excluded fragments too,
-    they are cut where their links are weakest.
+    The fragments are joined to objects, and those with a seed are taken; where they hold excluded fragments
+    too, they are cut where their links are weakest.
 
     Parameters
     ----------

@@ -155,13 +155,13 @@ class History:
             with self._transaction():
                 for table, key in (("edits", "number"), ("patches", "edit")):
                     self._db.execute(f"delete from {table} where {key} >= ?", (number,))
-                count = self._record(number, patches)
-                if count:
+                recorded = self._record(number, patches)
+                if recorded > 0:
                     self._db.execute("insert into edits values (?, ?)", (number, what))
                     self.write_note("pending", [number, 1])
                 for key, value in notes.items():
                     self.write_note(key, value)
-            return self._make(number, 1) if count else None
+            return self._make(number, 1) if recorded > 0 else None
 
     def undo(self) -> Edit | None:
         """Take the last edit back; None where there is none."""
@@ -177,11 +177,8 @@ class History:
             return self._make(number, direction)
 
     def _record(self, number: int, patches: Iterable[Patch]) -> int:
-        count = 0
-        for count, patch in enumerate(patches, 1):
-            row = (number, patch.z, *patch.y, *patch.x, patch.where, patch.before, patch.after)
-            self._db.execute(_PATCH, row)
-        return count
+        rows = ((number, p.z, *p.y, *p.x, p.where, p.before, p.after) for p in patches)
+        return self._db.executemany(_PATCH, rows).rowcount
 
     def _make(self, number: int, direction: int) -> Edit:
         """Bring the labels to the state after an edit, or before it; once or again."""

@@ -27,6 +27,9 @@ class Boundaries(Protocol):
 
     box: Box
 
+    def prepare(self) -> None:
+        """Get ready for the first :meth:`read`."""
+
     def read(self, z: int, y: slice, x: slice) -> NDArray[np.float32]:
         """Return a window of a slice, in [0, 1]."""
         ...
@@ -60,6 +63,9 @@ class StoredBoundaries:
                 f"{shape}; choose the boundaries that were predicted from this volume."
             )
 
+    def prepare(self) -> None:
+        """Do nothing: the array is there."""
+
     @staticmethod
     def of(prediction: Volume, volume: Volume) -> StoredBoundaries:
         """Lay a prediction over the volume by its stored place."""
@@ -88,7 +94,7 @@ class PredictedBoundaries:
         Bytes to keep.
     """
 
-    def __init__(self, make: Callable[[], Predictor], shape: Shape, memory: int) -> None:
+    def __init__(self, make: Callable[[], Predictor], shape: Shape, memory: int = 2**30) -> None:
         self._make, self._shape = make, shape
         self.box = slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])
         self._panes = Cache(memory)
@@ -98,34 +104,34 @@ class PredictedBoundaries:
     def read(self, z: int, y: slice, x: slice) -> NDArray[np.float32]:
         """Return a window of a slice, in [0, 1]; the panes under it that are missing are predicted."""
         rows, columns = _panes(y, self._shape[1]), _panes(x, self._shape[2])
+        wanted = [(row, column) for row in rows for column in columns]
         with self._lock:  # a network uses every core by itself
-            missing = [(a, b) for a in rows for b in columns if (z, a, b) not in self._panes]
+            missing = [place for place in wanted if (z, *place) not in self._panes]
             found = self._predict(z, missing)
+            panes = {place: found[place] if place in found else self._panes[z, *place] for place in wanted}
+            for place, pane in found.items():
+                self._panes.put((z, *place), pane, pane.nbytes)
         out = np.empty((y.stop - y.start, x.stop - x.start), np.float32)
-        for a in rows:
-            for b in columns:
-                pane = found.get((a, b))
-                if pane is None:
-                    pane = self._panes.get(
-                        (z, a, b), lambda key=(a, b): self._predict(z, [key])[key], _nbytes
-                    )
-                _lay(pane, (a, b), out, y, x)
+        for place, pane in panes.items():
+            _lay(pane, place, out, y, x)
         return out
 
+    def prepare(self) -> None:
+        """Set the model up."""
+        with self._lock:
+            if self._predictor is None:
+                self._predictor = self._make()
+
     def _predict(self, z: int, panes: list[tuple[int, int]]) -> dict[tuple[int, int], NDArray[np.float32]]:
-        """Predict some panes at once, with what lies between them: tiles overlap, so one region is cheaper."""
+        """Predict some panes in one region, with what lies between them: each tile is then computed once."""
         if not panes:
             return {}
         if self._predictor is None:
             self._predictor = self._make()
-        _, height, width = self._shape
-        (a0, b0), (a1, b1) = (tuple(end(axis) for axis in zip(*panes, strict=True)) for end in (min, max))
-        y, x = slice(a0, min(a1 + PANE, height)), slice(b0, min(b1 + PANE, width))
+        (a0, a1), (b0, b1) = ((min(ends), max(ends) + PANE) for ends in zip(*panes, strict=True))
+        y, x = slice(a0, min(a1, self._shape[1])), slice(b0, min(b1, self._shape[2]))
         plane = self._predictor.predict(z, y, x)[0]
-        found = {(a, b): plane[a - a0 : a - a0 + PANE, b - b0 : b - b0 + PANE].copy() for a, b in panes}
-        for (a, b), pane in found.items():
-            self._panes.get((z, a, b), lambda pane=pane: pane, _nbytes)
-        return found
+        return {(a, b): plane[a - a0 : a - a0 + PANE, b - b0 : b - b0 + PANE].copy() for a, b in panes}
 
 
 def _panes(along: slice, size: int) -> list[int]:
@@ -144,7 +150,3 @@ def _lay(
     into = tuple(slice(one.start - first, one.stop - first) for one, _, first in places)
     taken = tuple(slice(one.start - start, one.stop - start) for one, start, _ in places)
     out[into] = pane[taken]
-
-
-def _nbytes(array: NDArray[np.float32]) -> int:
-    return array.nbytes

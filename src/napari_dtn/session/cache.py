@@ -31,16 +31,22 @@ class Cache:
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
-                value: T = self._kept[key][0]
-                return value
+                kept: T = self._kept[key][0]
+                return kept
         value = make()
-        self._put(key, value, size(value))
+        self.put(key, value, size(value))
         return value
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._kept
 
-    def _put(self, key: Hashable, value: Any, size: int) -> None:
+    def __getitem__(self, key: Hashable) -> Any:
+        with self._lock:
+            self._kept.move_to_end(key)
+            return self._kept[key][0]
+
+    def put(self, key: Hashable, value: Any, size: int) -> None:
+        """Keep a value of this many bytes."""
         with self._lock:
             self._bytes += size - self._kept.pop(key, (None, 0))[1]
             self._kept[key] = value, size

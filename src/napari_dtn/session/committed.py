@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -197,7 +198,7 @@ class Committed:
         """Fill the slices that an object misses between two that it is in; errors as :meth:`merge`."""
         self._check_free([number])
         extents = self._extents(number)
-        gaps = [pair for pair in zip(extents, extents[1:], strict=False) if pair[1].z - pair[0].z > 1]
+        gaps = [pair for pair in pairwise(extents) if pair[1].z - pair[0].z > 1]
         patches = (patch for gap in gaps for patch in self._bridged(number, *gap))
         self._edit(f"interpolate {number}", patches)
 
@@ -262,8 +263,8 @@ class Committed:
         """Yield the patches that lead from one slice of an object to another."""
         (place,) = rectangles([replace(low, z=0), replace(high, z=0)]).values()
         y0, y1, x0, x1 = place
-        ends = (np.asarray(self.labels[one.z, y0:y1, x0:x1]) == number for one in (low, high))
-        masks = edits.between(*ends, count=high.z - low.z - 1)
+        below, above = (np.asarray(self.labels[one.z, y0:y1, x0:x1]) == number for one in (low, high))
+        masks = edits.between(below, above, high.z - low.z - 1)
 
         def led(z: int, y: slice, x: slice, ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
             return np.where(masks[z - low.z - 1] & (ids == 0), np.uint32(number), ids)

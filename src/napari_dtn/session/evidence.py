@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -199,7 +200,7 @@ def _runs(view: View, reach: int) -> list[_Run]:
         return [_Run((z,)) for z in view.z]
     cuts = [z for z in view.z if z % reach == 0 and z != view.z[0]]
     ends = [view.z[0], *cuts, view.z[-1] + 1]
-    blocks = [_Run(tuple(range(a, b))) for a, b in zip(ends, ends[1:], strict=False)]
+    blocks = [_Run(tuple(range(a, b))) for a, b in pairwise(ends)]
     return blocks + [_Run((cut - 1, cut), only_across=True) for cut in cuts]
 
 

@@ -199,7 +199,7 @@ def larger_view(view: View, inside: NDArray[np.bool_], settings: ClickSettings, 
 
 
 def _window(low: int, high: int, side: int, bounds: slice) -> tuple[int, int]:
-    """Return a range of at least ``side`` around some places; it moves in steps, so that near clicks share it."""
+    """Return a range of at least ``side`` around some places; near clicks share it: it moves in steps."""
     step = side // 4
     side = max(side, high - low + 1 + step)
     size = bounds.stop - bounds.start

@@ -37,7 +37,7 @@ class Mask:
     @staticmethod
     def around(shape: tuple[int, int, int], origin: tuple[int, int, int], inside: NDArray[np.bool_]) -> Mask:
         """Return a mask whose box is as small as can be."""
-        ends = [_ends(inside.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+        ends = [_ends(np.asarray(inside.any(axis=axes))) for axes in ((1, 2), (0, 2), (0, 1))]
         box = tuple(slice(a, b) for a, b in ends)
         z, y, x = (start + a for start, (a, _) in zip(origin, ends, strict=True))
         return Mask(shape, (z, y, x), inside[box].copy())
@@ -74,8 +74,10 @@ class Mask:
             into = tuple(
                 slice(a.start - b.start, a.stop - b.start) for a, b in zip(shared, (y, x), strict=True)
             )
-            taken = (slice(a.start - o, a.stop - o) for a, o in zip(shared, self.origin[1:], strict=True))
-            out[into] = self.inside[(z - self.origin[0], *taken)]
+            taken = tuple(
+                slice(a.start - o, a.stop - o) for a, o in zip(shared, self.origin[1:], strict=True)
+            )
+            out[into] = self.inside[z - self.origin[0]][taken]
         return out
 
     def __getitem__(self, key: Any) -> NDArray[np.bool_]:
@@ -89,7 +91,8 @@ class Mask:
             return np.asarray(self)[key]
         planes = [self.within(z, *whole) for z in range(*first.indices(self.shape[0]))]
         stack = np.stack(planes) if planes else np.zeros((0, *self.shape[1:]), bool)
-        return stack[(slice(None), *others)]
+        part: NDArray[np.bool_] = stack[(slice(None), *others)]
+        return part
 
     def __len__(self) -> int:
         return self.shape[0]

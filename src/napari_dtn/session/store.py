@@ -44,8 +44,8 @@ def open_store(folder: Path, volume: Volume) -> History:
     array = zarr.open_array(str(labels / "0"), mode="r+")
     if array.shape != volume.shape:
         raise ValueError(
-            f"{folder} holds objects of a volume of shape {array.shape}, and {volume.name} has {volume.shape}; "
-            "choose another folder."
+            f"{folder} holds objects of a volume of shape {array.shape}, and {volume.name} has shape "
+            f"{volume.shape}; choose another folder."
         )
     return History(folder / JOURNAL, array)
 

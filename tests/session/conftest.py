@@ -37,7 +37,7 @@ def rooms() -> Rooms:
     y, x = np.indices(SHAPE[1:])
     truth = (1 + y // ROOM * (SHAPE[2] // ROOM) + x // ROOM).astype(np.uint32)
     wall = np.where((y % ROOM < 2) | (x % ROOM < 2), 0.9, 0.02).astype(np.float32)
-    wall[2:ROOM, ROOM : ROOM + 2] = 0.3  # between rooms 1 and 2
+    wall[2:ROOM, ROOM : ROOM + 2] = 0.4  # between rooms 1 and 2
     stack = np.broadcast_to(wall, SHAPE).copy()
     image = np.round(200 * (1 - stack)).astype(np.uint8)
     volume = volume_from_array(image, (30, 6, 6), "rooms")

@@ -112,6 +112,7 @@ class ClickDesk:
         self.session = ClickSession(image.volume, boundaries=boundaries, folder=folder)
         yield self._state("", True)
         boundaries.prepare()
+        self.ask(regrown)
         yield from self.run()
 
     def run(self) -> Iterator[Any]:
@@ -175,8 +176,8 @@ def clicked(at: Point, positive: bool) -> Action:
             session.activate(there)
             yield f"Object {there} is taken up again: click to change it, Enter to put it back."
             return
-        session.prompt(Prompt((at,), positive))
-        yield from _grown(session)
+        yield from session.steps(Prompt((at,), positive))
+        yield _found(session)
 
     return action
 
@@ -187,8 +188,8 @@ def scribbled(points: tuple[Point, ...], positive: bool) -> Action:
     def action(session: ClickSession) -> Iterator[Any]:
         from napari_dtn.session import Prompt
 
-        session.prompt(Prompt(points, positive))
-        yield from _grown(session)
+        yield from session.steps(Prompt(points, positive))
+        yield _found(session)
 
     return action
 
@@ -198,7 +199,7 @@ def set_up(settings: ClickSettings) -> Action:
 
     def action(session: ClickSession) -> Iterator[Any]:
         session.settings = replace(settings, memory=session.settings.memory)
-        yield from _grown(session)
+        yield from regrown(session)
 
     return action
 
@@ -235,10 +236,23 @@ def edited(change: Callable[[ClickSession], str]) -> Action:
     return action
 
 
-def _grown(session: ClickSession) -> Iterator[Any]:
+def regrown(session: ClickSession) -> Iterator[Any]:
+    """Find the object that was in work when the session was left."""
     yield from session.grow_steps()
+    yield _found(session)
+
+
+def shown(session: ClickSession) -> Iterator[str]:
+    """Do nothing: what there is will be shown."""
+    yield _found(session)
+
+
+def _found(session: ClickSession) -> str:
     mask = session.mask
-    yield "" if mask is None else f"{mask.voxels:,} voxels in {len(mask.slices)} slices. Enter keeps it."
+    if mask is None:
+        return ""
+    slices = len(mask.slices)
+    return f"{mask.voxels:,} voxels in {slices} slice{'s' * (slices > 1)}. Enter keeps it."
 
 
 # ---- tools for chosen objects

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
+from napari_dtn._napari.view import camera_of
+
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
@@ -51,8 +53,9 @@ class Clicks(QObject):
             return
         positive = event.button == _LEFT and "Control" not in event.modifiers
         scribbles = "Shift" in event.modifiers
+        camera = camera_of(viewer)
         places, start = [self._voxel(event)], np.array(event.pos, float)
-        viewer.camera.mouse_pan = not scribbles
+        camera.mouse_pan = not scribbles
         try:
             yield
             moved = 0.0
@@ -61,7 +64,7 @@ class Clicks(QObject):
                 places.append(self._voxel(event))
                 yield
         finally:
-            viewer.camera.mouse_pan = True
+            camera.mouse_pan = True
         inside = tuple(dict.fromkeys(place for place in places if place is not None))
         if scribbles and len(inside) > 1:
             self.scribbled.emit(inside, positive)

@@ -124,6 +124,8 @@ class ClickPanel(QWidget):
             self._layers.remove()
             self._layers = None
         self.controls.show_on(False)
+        if not self._lane.busy:
+            self._desk.close()
 
     # ---- what is chosen
 
@@ -256,8 +258,10 @@ class ClickPanel(QWidget):
         if self._layers is None and self._lane.outcome == "failed":
             self.controls.show_on(False)
             self._show_status("")
-        elif self._layers is None and not self.controls.on.isChecked():
+        elif self._layers is None:
             self._desk.close()
+        elif self._lane.outcome != "done":
+            self._ask(desk.shown)
         elif self._desk.waiting:
             self._lane.start("That", self._desk.run)
 

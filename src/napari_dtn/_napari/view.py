@@ -51,8 +51,8 @@ class ViewWatcher(QObject):
         viewer = self._viewer
         return [
             viewer.dims.events.current_step,
-            _camera(viewer).events.center,
-            _camera(viewer).events.zoom,
+            camera_of(viewer).events.center,
+            camera_of(viewer).events.zoom,
         ]
 
     def _on_cursor(self, event: Any = None) -> None:
@@ -63,7 +63,7 @@ class ViewWatcher(QObject):
         self._timer.start()
 
 
-def _camera(viewer: napari.viewer.Viewer) -> Any:
+def camera_of(viewer: napari.viewer.Viewer) -> Any:
     """Return the camera, which napari 0.9 moved."""
     return viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
 
@@ -89,7 +89,7 @@ def fly_to(viewer: napari.viewer.Viewer, layer: napari.layers.Layer, at: tuple[f
     """Bring voxel (z, y, x) of a layer to the centre of the view."""
     z, y, x = layer.data_to_world(at)[-3:]
     viewer.dims.set_point(viewer.dims.ndim - 3, z)
-    _camera(viewer).center = (*_camera(viewer).center[:-2], y, x)
+    camera_of(viewer).center = (*camera_of(viewer).center[:-2], y, x)
 
 
 def looked_at(
@@ -109,7 +109,7 @@ def looked_at(
         position = list(viewer.cursor.position)
     else:
         shown = viewer.dims.displayed
-        for axis, centre in zip(shown, _camera(viewer).center[-len(shown) :], strict=True):
+        for axis, centre in zip(shown, camera_of(viewer).center[-len(shown) :], strict=True):
             position[axis] = centre
     y, x = _inside(layer, position)[-2:]
     return slice_in_view(viewer, layer), y, x

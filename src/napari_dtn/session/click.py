@@ -131,7 +131,7 @@ class ClickSession:
 
     @property
     def settings(self) -> ClickSettings:
-        """How clicks become objects; the next :meth:`grow` goes by it."""
+        """How clicks become objects; the next :meth:`grow_steps` goes by it."""
         return self._settings
 
     @settings.setter
@@ -171,26 +171,25 @@ class ClickSession:
         ValueError
             The voxel lies outside, or nothing is included yet; then it was not said.
         """
+        for _ in self.steps(Prompt((_voxel(at),), positive)):
+            pass
+        assert self._mask is not None
+        return self._mask
+
+    def steps(self, prompt: Prompt) -> Iterator[Searching | Grown]:
+        """Say something, and find what it means step by step; errors as :meth:`click`."""
         before = self._active, self._mask
-        self.prompt(Prompt((_voxel(at),), positive))
+        self.prompt(prompt)
         try:
-            return self.grow()
+            yield from self.grow_steps()
         except ValueError:
             self._set_active(*before)
             raise
 
     def prompt(self, prompt: Prompt) -> None:
-        """Add a click or a scribble; :meth:`grow` or :meth:`grow_steps` finds what it means."""
+        """Say something; :meth:`grow_steps` finds what it means."""
         self._undone = ()
         self._set_active(replace(self._active, prompts=(*self._active.prompts, prompt)), self._mask)
-
-    def grow(self) -> Mask:
-        """Find the object that the prompts and the threshold describe."""
-        for _ in self.grow_steps():
-            pass
-        if self._mask is None:
-            raise ValueError("Nothing is included yet: click inside an object first.")
-        return self._mask
 
     def grow_steps(self) -> Iterator[Searching | Grown]:
         """Find the object step by step; :attr:`mask` follows.

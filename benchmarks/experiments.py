@@ -58,6 +58,10 @@ SCREENS = (
         "restored at the inverse of the warp, cell by cell",
         replace(DTN, decoder="quadrilaterals"),
     ),
+    Experiment("unfilled", "holes left 0", replace(DTN, filling="nothing")),
+    Experiment(
+        "filled-warped", "holes filled with the warped map, as published", replace(DTN, filling="warped")
+    ),
     Experiment("direct", "skip connection outside of the warp", replace(DTN, skip="direct")),
     Experiment("spatial", "offsets from convolutions", _SPATIAL),
     Experiment("spatial-direct", "offsets from convolutions, direct skip", replace(_SPATIAL, skip="direct")),
@@ -103,4 +107,13 @@ _SCALED = replace(PROTOCOL, augment=AugmentSettings(zoom=2.0, stretch=1.5))
 ROBUST = (
     Experiment("unet-scaled", "U-Net, trained with magnified and stretched patches", UNET, _SCALED),
     Experiment("dtn-scaled", "DTN, trained with magnified and stretched patches", DTN, _SCALED),
+)
+
+# The paper states neither the iterations nor the batch of its photographs.
+_PHOTOGRAPHS = replace(PROTOCOL, iterations=40_000, patch_size=256, augment=AugmentSettings(zoom=2.0))
+_COLOURS: dict[str, int] = {"in_channels": 3, "n_classes": 21}
+
+PASCAL = (
+    Experiment("unet", "U-Net", replace(UNET, **_COLOURS), _PHOTOGRAPHS),
+    Experiment("dtn", "DTN, a pair at level 4, 4 x 4 points", replace(DTN, **_COLOURS), _PHOTOGRAPHS),
 )

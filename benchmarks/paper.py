@@ -2,6 +2,8 @@
 
     python benchmarks/paper.py figure3      U-Net against DTN on SNEMI3D: the ROC figure and its table
     python benchmarks/paper.py figure4      raw | truth | U-Net | DTN on fixed slices
+    python benchmarks/paper.py table1       U-Net against DTN on PASCAL VOC 2012 (--voc FOLDER)
+    python benchmarks/paper.py figure2      image | truth | U-Net | DTN of its first validation images
     python benchmarks/paper.py table2       training and prediction time, DTN over U-Net
     python benchmarks/paper.py screen       one seed and 2,500 iterations for each idea
     python benchmarks/paper.py prove NAME…  three seeds and 10,000 iterations for the best of them
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import common
 import numpy as np
 import page
+import pascal
 import runs
 import torch
 from experiments import DTN, FIGURE3, PROTOCOL, ROBUST, SCREENS, UNET
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from experiments import Experiment
 
 Rows = list[dict[str, Any]]
+VOC = Path("../shared/data/VOCdevkit/VOC2012")
 SHOWN = (85, 92)  # the slices of Figure 4
 _SCORES = (
     "name",
@@ -194,7 +198,19 @@ def robust(options: argparse.Namespace) -> Rows:
 
 PARTS: dict[str, Callable[[argparse.Namespace], Rows]] = {
     part.__name__: part
-    for part in (figure3, figure4, table2, screen, prove, slices, robust, robustness, page.page)
+    for part in (
+        figure3,
+        figure4,
+        pascal.table1,
+        pascal.figure2,
+        table2,
+        screen,
+        prove,
+        slices,
+        robust,
+        robustness,
+        page.page,
+    )
 }
 
 
@@ -206,6 +222,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
     parser.add_argument("--data", type=Path, default=common.SNEMI3D, help="folder of the SNEMI3D TIFF files")
+    parser.add_argument("--voc", type=Path, default=VOC, help="folder of PASCAL VOC 2012, in its own layout")
     options = parser.parse_args()
     common.report(PARTS[options.part](options), options)
 

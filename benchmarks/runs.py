@@ -20,7 +20,7 @@ from napari_dtn.nn.checkpoint import Model, load_model
 from napari_dtn.patches import TrainingVolume
 from napari_dtn.predict import Predictor, as_uint8
 from napari_dtn.settings import PredictSettings
-from napari_dtn.train import TrainingData, train
+from napari_dtn.train import TrainingData, TrainingSource, train
 from napari_dtn.volume.intensity import estimate_intensity
 from napari_dtn.volume.opening import Volume, volume_from_array
 
@@ -60,7 +60,7 @@ def known_results(part: str, experiments: tuple[Experiment, ...]) -> dict[str, l
 def _run(path: Path, experiment: Experiment, seed: int, options: Any) -> dict[str, Any]:
     volume, labels = volume_and_labels(options.data)
     if not path.exists():
-        _train(path, experiment, seed, volume, labels)
+        train_model(path, experiment, seed, _snemi3d(volume, labels))
     model = load_model(path)
     histogram, seconds = score(model, volume, labels, TEST[:1] if options.quick else TEST)
     warp = model.card.scores["validation"]["warp"] if "validation" in model.card.scores else {}
@@ -89,27 +89,28 @@ def _shortened(experiment: Experiment) -> Experiment:
     )
 
 
-def _train(path: Path, experiment: Experiment, seed: int, volume: Volume, labels: np.ndarray) -> None:
-    data = TrainingData(
-        TrainingVolume(volume.data.compute(), labels, "ids", estimate_intensity(volume)),
-        TRAIN,
-        TEST,
-        volume.name,
-        volume.voxel_size,
-    )
+def _snemi3d(volume: Volume, labels: np.ndarray) -> TrainingData:
+    known = TrainingVolume(volume.data.compute(), labels, "ids", estimate_intensity(volume))
+    return TrainingData(known, TRAIN, TEST, volume.name, volume.voxel_size)
+
+
+def train_model(path: Path, experiment: Experiment, seed: int, data: TrainingSource) -> float:
+    """Train into a file, or go on where an earlier run ended; return the seconds that it took."""
     settings = replace(experiment.training, seed=seed)
     began = time.monotonic()
     steps = train(data, path, network=experiment.network, settings=settings, resume=True, overwrite=True)
     for event in steps:
         if event.iteration % 100 == 0 or event.validation:
-            score = f", ROC AUC {event.validation.score:.4f}" if event.validation else ""
+            score = f", score {event.validation.score:.4f}" if event.validation else ""
             print(
                 f"{path.stem}: {event.iteration} of {event.iterations}, loss {event.loss:.3f}, "
                 f"{event.eta / 60:.0f} min left{score}",
                 file=sys.stderr,
                 flush=True,
             )
-    print(f"{path.stem}: trained in {(time.monotonic() - began) / 60:.0f} min", file=sys.stderr)
+    seconds = time.monotonic() - began
+    print(f"{path.stem}: trained in {seconds / 60:.0f} min", file=sys.stderr)
+    return seconds
 
 
 def score(

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
+
+from support.voc import made_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 def benchmarks(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ModuleType]]:
     """Modules of the folder benchmarks, which is no package."""
     monkeypatch.syspath_prepend(project / "benchmarks")
-    names = ("common", "experiments", "page", "paper", "robustness", "runs")
+    names = ("common", "experiments", "page", "paper", "pascal", "robustness", "runs")
     from importlib import import_module
 
     yield {name: import_module(name) for name in names}
@@ -88,7 +91,7 @@ def test_the_page_says_what_the_files_say(paper: Any, options: Any, project: Pat
     assert "| U-Net | 0.8676 | 0.9100 ± 0.0141 |" in text
     assert "0.9200, 0.9400" in text
     assert "removes 22.2 % of the U-Net's 1 - AUC" in text
-    assert text.count("not run yet") == 3
+    assert text.count("not run yet") == 4
 
 
 def test_the_page_of_the_documentation_is_up_to_date(benchmarks: Any, project: Path, tmp_path: Path) -> None:
@@ -99,6 +102,49 @@ def test_the_page_of_the_documentation_is_up_to_date(benchmarks: Any, project: P
     benchmarks["runs"].RESULTS = project / "benchmarks" / "results" / "paper"
     page.page(argparse.Namespace())
     assert page.PAGE.read_text() == committed
+
+
+@pytest.fixture
+def photographs(
+    benchmarks: dict[str, Any], paper: Any, options: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> argparse.Namespace:
+    """Two small networks for six small photographs."""
+    e = benchmarks["experiments"]
+    small = {"base_channels": 2, "levels": 2}
+    training = replace(e.PROTOCOL, iterations=2, patch_size=32, batch_size=2, validate_every=2, warmup=1)
+    pair = tuple(
+        e.Experiment(one.name, one.idea, replace(one.network, **small, transformer_levels=levels), training)
+        for one, levels in zip(e.PASCAL, ((), (1,)), strict=True)
+    )
+    monkeypatch.setattr(benchmarks["pascal"], "PASCAL", pair)
+    return argparse.Namespace(**{**vars(options), "voc": made_up(tmp_path / "VOC2012")})
+
+
+def test_table_1_holds_our_scores_beside_the_printed_ones(
+    benchmarks: dict[str, Any], photographs: argparse.Namespace, tmp_path: Path
+) -> None:
+    unet, dtn = benchmarks["pascal"].table1(photographs)
+    assert (unet["paper, mean_iou"], dtn["paper, mean_iou"]) == (0.4145, 0.5297)
+    kept = json.loads((tmp_path / "results" / "table1" / "dtn-seed0.json").read_text())["rows"][0]
+    assert dtn["loss"] == kept["loss"] > 0
+    assert 0 <= kept["mean_iou"] <= kept["accuracy"] <= 1
+    assert {"background", "cat", "person"} <= kept["iou_per_class"].keys()
+
+
+def test_a_quick_table_1_says_the_hours_and_no_score(
+    benchmarks: dict[str, Any], photographs: argparse.Namespace
+) -> None:
+    for row in benchmarks["pascal"].table1(argparse.Namespace(**{**vars(photographs), "quick": True})):
+        assert row["expected hours"] > 0
+        assert row["mean_iou"] == "not run"
+
+
+def test_figure_2_shows_both_networks_beside_the_truth(
+    benchmarks: dict[str, Any], photographs: argparse.Namespace, tmp_path: Path
+) -> None:
+    (row,) = benchmarks["pascal"].figure2(photographs)
+    with Image.open(row["figure"]) as picture:
+        assert picture.width > 1.7 * picture.height  # four columns, two images
 
 
 def test_table_2_is_a_ratio_of_what_was_timed(

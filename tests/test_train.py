@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from napari_dtn.nn.checkpoint import load_card, load_model, read_tensors
+from napari_dtn.nn.checkpoint import load_card, load_json, load_model, read_tensors, write_tensors
 from napari_dtn.nn.optimise import learning_rate
 from napari_dtn.patches import TrainingVolume
 from napari_dtn.settings import NetworkSettings, TrainSettings
@@ -117,6 +118,21 @@ def test_other_settings_refuse_to_resume_and_are_named(data: TrainingData, tmp_p
     stop_after(2, data, tmp_path / "m.safetensors")
     with pytest.raises(ValueError, match=r"settings\.learning_rate was 0\.002, now it is 0\.1"):
         run(data, tmp_path / "m.safetensors", replace(SETTINGS, learning_rate=0.1), resume=True)
+
+
+def test_a_checkpoint_from_before_a_setting_goes_on_with_its_default(
+    data: TrainingData, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.safetensors"
+    stop_after(2, data, path)
+    checkpoint = path.with_suffix(".resume.safetensors")
+    state = load_json(checkpoint, "napari_dtn_training")
+    del state["network"]["filling"], state["settings"]["augment"]["zoom"]
+    write_tensors(checkpoint, read_tensors(checkpoint), {"napari_dtn_training": json.dumps(state)})
+    zoomed = replace(SETTINGS, augment=replace(SETTINGS.augment, zoom=1.5))
+    with pytest.raises(ValueError, match=r"settings.augment.zoom was 1.0, now it is 1.5"):
+        run(data, path, zoomed, resume=True)
+    assert run(data, path, resume=True)[0].iteration == 3
 
 
 def test_nothing_is_replaced_unasked(data: TrainingData, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ Sampler = Literal["native", "dense", "indexed"]
 Localisation = Literal["pooled", "spatial", "identity", "random"]
 Skip = Literal["warped", "direct"]
 Decoder = Literal["mean", "quadrilaterals"]
+Filling = Literal["neighbours", "nothing", "warped"]
 VoxelSize = tuple[float, float, float]
 Solver = Literal["multicut", "mean"]
 Overlap = Literal["keep", "replace", "cut"]
@@ -88,6 +89,9 @@ class NetworkSettings:
     decoder
         How the pixel correspondence is restored: ``mean`` (the paper's weighted mean of the samples around a
         pixel, Eqs. 6-7) or ``quadrilaterals`` (read at the inverse of the warp, found cell by cell).
+    filling
+        What a pixel of the ``mean`` takes where no sample came near: the mean of its ``neighbours`` on the
+        restored map (the paper's, Eqs. 8-10), ``nothing`` (0) or the still ``warped`` value at its place.
     """
 
     base_channels: Annotated[int, {"min": 1, "max": 256}] = 16
@@ -101,6 +105,7 @@ class NetworkSettings:
     localisation: Localisation = "pooled"
     skip: Skip = "warped"
     decoder: Decoder = "mean"
+    filling: Filling = "neighbours"
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -264,7 +269,7 @@ class PredictSettings:
     precision
         ``bfloat16`` (autocast), ``float32``, or ``auto`` for the faster one on this machine.
     overlap
-        Pixels that neighbouring tiles share along each axis.
+        Pixels that neighbouring tiles share along each axis, at least.
     batch_size
         Tiles that go through the network together.
     threads
@@ -272,7 +277,8 @@ class PredictSettings:
     block_slices
         Slices of a block, which is finished and recorded as one; 0 for as many as make some hundred tiles.
     block_side
-        Largest side of a block in pixels. Larger slices are cut, and the tiles on the cuts computed twice.
+        Largest width of a block in pixels; it may be four times as tall, which takes no memory. Larger slices
+        are cut, and the tiles on the cuts computed twice.
     """
 
     device: Device = "auto"
@@ -282,7 +288,7 @@ class PredictSettings:
     batch_size: Annotated[int, {"min": 1, "max": 256}] = 4
     threads: Annotated[int, {"min": 0, "max": 1024}] = 0
     block_slices: Annotated[int, {"min": 0, "max": 65536}] = 0
-    block_side: Annotated[int, {"min": 256, "max": 1048576}] = 16384
+    block_side: Annotated[int, {"min": 256, "max": 1048576}] = 8192
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -309,3 +309,22 @@ def test_what_a_pixel_predicts_depends_on_that_pixel(
     reached = splat(torch.ones(1, 1, *size, dtype=DOUBLE), grid).flatten() > 0
     assert reached.double().mean() > 0.8
     assert (jacobian.diagonal()[reached] > 0).all()
+
+
+@pytest.mark.parametrize("filling", ["neighbours", "nothing", "warped"])
+def test_a_hole_takes_what_the_setting_says(sampler: str, filling: str) -> None:
+    """All samples lie on the left third of the map, so that nothing comes near its right border."""
+    values = 1 + torch.rand(1, 2, 9, 9, dtype=DOUBLE)
+    grid = identity(9, 9) * torch.tensor([1 / 3, 1.0]) - torch.tensor([2 / 3, 0.0])
+    restored = restore(values, grid, sampler=sampler, filling=filling)
+    weight = splat(torch.ones_like(values[:, :1]), grid, sampler=sampler)
+    assert bool((weight[..., 5:] == 0).all())
+    hole = restored[..., 5:]
+    if filling == "neighbours":
+        assert bool((hole > 1).all())
+        assert bool((hole < 2).all())
+    else:
+        torch.testing.assert_close(hole, values[..., 5:] if filling == "warped" else torch.zeros_like(hole))
+    kept = weight.expand_as(restored) >= HOLE
+    mean = splat(values, grid, sampler=sampler) / weight.clamp(min=HOLE)
+    torch.testing.assert_close(restored[kept], mean[kept])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,8 +20,7 @@ from support.engine import SETTINGS, files_in
 if TYPE_CHECKING:
     from pathlib import Path
 
-LARGE = np.random.default_rng(3).integers(30, 220, (3, 512, 512), dtype=np.uint8)
-BLOCKS = replace(SETTINGS, block_side=256)  # four a slice, twelve in all
+LARGE = np.random.default_rng(3).integers(30, 220, (12, 256, 256), dtype=np.uint8)  # a block a slice
 
 
 @pytest.fixture
@@ -37,7 +35,7 @@ def test_a_lost_worker_is_replaced_and_the_result_is_that_of_one_process(
     from distributed import Client, LocalCluster
 
     volume = volume_from_array(LARGE, (30, 6, 6), "large")
-    list(predict(model, volume, tmp_path / "alone.zarr", settings=BLOCKS))
+    list(predict(model, volume, tmp_path / "alone.zarr", settings=SETTINGS))
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
@@ -45,12 +43,12 @@ def test_a_lost_worker_is_replaced_and_the_result_is_that_of_one_process(
         before = client.run(os.getpid)
         killed = False
         address = cluster.scheduler_address
-        for event in predict(model, volume, tmp_path / "out.zarr", settings=BLOCKS, scheduler=address):
+        for event in predict(model, volume, tmp_path / "out.zarr", settings=SETTINGS, scheduler=address):
             if not killed and event.done >= event.total / 2:
                 os.kill(next(iter(before.values())), signal.SIGKILL)
                 killed = True
         assert killed
-        assert (event.done, event.slices_done) == (event.total, 3)
+        assert (event.done, event.slices_done) == (event.total, 12)
     assert files_in(tmp_path / "out.zarr") == files_in(tmp_path / "alone.zarr")
 
 
@@ -60,11 +58,11 @@ def test_workers_of_this_machine_go_on_with_what_one_process_began(
 ) -> None:
     caplog.set_level("INFO", "napari_dtn")
     volume, out = volume_from_array(LARGE, (30, 6, 6), "large"), tmp_path / "out.zarr"
-    steps = predict(model, volume, out, settings=BLOCKS)
+    steps = predict(model, volume, out, settings=SETTINGS)
     next(event for event in steps if event.slice_done)
     steps.close()  # type: ignore[attr-defined]
     assert is_unfinished(out)
-    events = list(predict(model, volume, out, settings=BLOCKS, workers=1))
+    events = list(predict(model, volume, out, settings=SETTINGS, workers=1))
     assert events[0].before > 0
     assert events[-1].done == events[-1].total
     assert "Dashboard: http" in caplog.text
@@ -76,7 +74,7 @@ def test_without_distributed_the_error_names_the_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ImportError, match=r"pip install 'napari-dtn\[cluster\]'"):
-        predict(model, volume_from_array(LARGE), tmp_path / "out.zarr", settings=BLOCKS, workers=2)
+        predict(model, volume_from_array(LARGE), tmp_path / "out.zarr", settings=SETTINGS, workers=2)
     assert not (tmp_path / "out.zarr").exists()
 
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from napari_dtn.nn.checkpoint import Model, load_model
+from napari_dtn.nn.checkpoint import Model, ModelCard, load_model, save_model
+from napari_dtn.nn.dtn import build_network
 from napari_dtn.predict import Predictor, as_uint8
 from napari_dtn.predict.blocks import cut_into_blocks
 from napari_dtn.predict.pipeline import Engine, run_blocks
 from napari_dtn.predict.reading import Source
-from napari_dtn.settings import PredictSettings, Roi
+from napari_dtn.settings import NetworkSettings, PredictSettings, Roi
 from napari_dtn.volume.intensity import Intensity
 from napari_dtn.volume.lazy import to_dask
 from napari_dtn.volume.opening import open_volume, volume_from_array
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from napari_dtn.predict.blending import Strip
     from napari_dtn.predict.pipeline import BlockDone
 
-LARGE = np.random.default_rng(1).integers(30, 220, (3, 530, 300), dtype=np.uint8)
+LARGE = np.random.default_rng(1).integers(30, 220, (3, 300, 530), dtype=np.uint8)
 
 
 @pytest.fixture
@@ -35,9 +36,9 @@ def model(tiny_model: Path) -> Model:
     return load_model(tiny_model, "cpu")
 
 
-@pytest.mark.parametrize("box", [Roi(), Roi((1, 3), (17, 519), (3, 290)), Roi((2, 3), (0, 1), (299, 300))])
+@pytest.mark.parametrize("box", [Roi(), Roi((1, 3), (3, 290), (7, 527)), Roi((2, 3), (299, 300), (0, 1))])
 def test_blocks_give_every_pixel_of_a_preview(model: Model, tmp_path: Path, box: Roi) -> None:
-    settings = PredictSettings(precision="float32", overlap=8, batch_size=5, block_side=256, block_slices=2)
+    settings = PredictSettings(precision="float32", overlap=8, batch_size=5, block_side=512, block_slices=2)
     predictor = Predictor.of(model, volume_from_array(LARGE), settings)
     events = list(predictor.write(tmp_path / "out.zarr", box))
     z, y, x = box.within(LARGE.shape)
@@ -103,6 +104,33 @@ def test_reading_inference_and_writing_overlap() -> None:
     began = time.perf_counter()
     assert len(list(slow.steps())) == 3 * 40
     assert time.perf_counter() - began < 0.6 * 40 * 0.09  # one after the other would take all of it
+
+
+class Counted:
+    """A volume that counts how often each slice is read."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values, self.reads = values, [0] * len(values)
+        self.shape, self.dtype, self.ndim = values.shape, values.dtype, 3
+        self.chunks = (1, *values.shape[1:])
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        for z in np.atleast_1d(np.arange(len(self.values))[key[0]]):
+            self.reads[z] += 1
+        return self.values[key]
+
+
+def test_slices_are_read_once_for_neighbours_and_for_the_check(tmp_path: Path) -> None:
+    settings = NetworkSettings(base_channels=1, levels=2, transformer_levels=(), context=1)
+    path = tmp_path / "context.safetensors"
+    save_model(path, build_network(settings).state_dict(), ModelCard("context", settings, patch_size=64))
+    counted = Counted(np.random.default_rng(0).integers(30, 220, (6, 70, 90), dtype=np.uint8))
+    predictor = Predictor.of(
+        load_model(path, "cpu"), volume_from_array(counted), SETTINGS, Intensity(9, 9, 0, 9)
+    )
+    counted.reads = [0] * 6
+    list(predictor.write(tmp_path / "out.zarr"))
+    assert counted.reads == [1] * 6
 
 
 def test_nothing_runs_far_ahead_of_the_writer() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 from napari_dtn.nn.checkpoint import Model, load_model
 from napari_dtn.predict import Predictor, predict
@@ -176,6 +177,18 @@ def test_another_model_or_region_is_refused(model: Model, image: Path, tmp_path:
         predict(other, open_volume(image), tmp_path / "out.zarr", settings=SETTINGS)
     with pytest.raises(ValueError, match=r"region\.z was \[0, 5\] and is \[0, 4\]"):
         predict(model, open_volume(image), tmp_path / "out.zarr", Roi(z=(0, 4)), SETTINGS)
+
+
+def test_an_output_of_another_lattice_is_refused(model: Model, image: Path, tmp_path: Path) -> None:
+    """Blocks of an engine that laid its tiles otherwise would not fit those that are missing."""
+    out = tmp_path / "out.zarr"
+    interrupted(model, image, out)
+    group = zarr.open_group(str(out), mode="r+")
+    known: Any = dict(group.attrs["napari_dtn"])
+    del known["unfinished"]["layout"]  # as outputs were begun before it was recorded
+    group.update_attributes({"napari_dtn": known})
+    with pytest.raises(ValueError, match="layout was None and is 2"):
+        predict(model, open_volume(image), out, settings=SETTINGS)
 
 
 def test_an_open_choice_stays_what_it_was(model: Model, image: Path, tmp_path: Path) -> None:

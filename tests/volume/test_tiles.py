@@ -18,6 +18,9 @@ grids = st.builds(
 )
 
 
+LENGTHS = st.tuples(st.integers(1, 400), st.integers(2, 64), st.floats(0, 1))
+
+
 def weights(grid: TileGrid, y: slice, x: slice) -> np.ndarray:
     total = np.zeros((grid.height + 2 * grid.size, grid.width + 2 * grid.size))
     for tile in grid.over(y, x):
@@ -58,6 +61,40 @@ def test_the_lattice_is_anchored_at_the_origin() -> None:
     # The same tiles, whether asked for as part of a region or of the whole.
     whole = set(grid.over(slice(0, 1024), slice(0, 1024)))
     assert set(grid.over(slice(300, 310), slice(700, 900))) < whole
+
+
+@given(LENGTHS)
+@settings(max_examples=300, deadline=None)
+def test_tiles_are_spread_from_border_to_border(axis: tuple[int, int, float]) -> None:
+    """As few as overlap enough, no two steps further apart than rounding makes them, none past the end."""
+    length, size, share = axis
+    overlap = round(share * (size // 2))
+    grid = TileGrid(1, length, size, overlap)
+    starts = [tile.x for tile in grid.over(slice(0, 1), slice(0, length))]
+    steps = np.diff(starts)
+    assert starts[0] == 0
+    assert starts[-1] + size == max(length, size)
+    assert len(starts) == max(1, -(-(length - overlap) // (size - overlap)))
+    assert (size - steps >= overlap).all()
+    assert np.ptp(steps) <= 1 if len(steps) else length <= size
+
+
+@given(LENGTHS)
+@settings(max_examples=150, deadline=None)
+def test_weights_are_positive_on_the_slice(axis: tuple[int, int, float]) -> None:
+    """Even where more than two tiles share a pixel: the lattice counts every tile that touches a region."""
+    length, size, share = axis
+    grid = TileGrid(1, length, size, round(share * (size // 2)))
+    for tile in grid.over(slice(0, 1), slice(0, length)):
+        window = grid.window(tile)
+        assert (window >= 0).all()
+        assert window.max() <= 1 + 1e-6
+
+
+def test_a_size_that_does_not_fit_keeps_its_border_tiles_inside() -> None:
+    grid = TileGrid(100, 700, 224, 64)
+    assert [tile.x for tile in grid.over(slice(0, 1), slice(0, 700))] == [0, 159, 317, 476]
+    assert grid.counts == (1, 4)
 
 
 def test_the_tile_at_a_pixel_weighs_most_there() -> None:

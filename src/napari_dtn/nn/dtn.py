@@ -43,7 +43,10 @@ class DenseTransformerNetwork(nn.Module):
             }
         )
         self.decoders = nn.ModuleDict(
-            {str(n): TransformerDecoder(settings.sampler, settings.decoder) for n in self.pairs}
+            {
+                str(n): TransformerDecoder(settings.sampler, settings.decoder, settings.filling)
+                for n in self.pairs
+            }
         )
 
     @property

@@ -6,7 +6,7 @@ import ctypes
 import platform
 from functools import cache
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # glibc's malloc.h
 _LARGEST_KEPT, _MOST_KEPT = 2**30, 2**31 - 1  # bytes
 
 
@@ -16,9 +16,12 @@ def keep_freed_memory() -> bool:
 
     By default it gives every map of a network, tens of megabytes each, back to the system, which then
     clears the same pages again for every layer of every batch: a quarter of a CPU's time. The price is that
-    the process keeps the memory of its largest batch. Elsewhere than on Linux nothing is done.
+    the process keeps the memory of its largest batch. All threads share one heap: batches are made in one
+    thread and freed in another, and a heap for each would keep the largest batch of each, and more the longer
+    a prediction runs. Elsewhere than on Linux nothing is done.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
     libc = ctypes.CDLL(None)
-    return bool(libc.mallopt(_MMAP_THRESHOLD, _LARGEST_KEPT) and libc.mallopt(_TRIM_THRESHOLD, _MOST_KEPT))
+    chosen = (_MMAP_THRESHOLD, _LARGEST_KEPT), (_TRIM_THRESHOLD, _MOST_KEPT), (_ARENA_MAX, 1)
+    return all(libc.mallopt(*one) for one in chosen)

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_dtn.nn import rows
-from napari_dtn.settings import Sampler
+from napari_dtn.settings import Filling, Sampler
 
 HOLE = 0.5
 """S below which a pixel takes part of its value from its neighbours: half a sample's weight."""
@@ -161,7 +161,13 @@ def _hat(coordinate: Tensor, size: int) -> Tensor:
     return torch.maximum(height, torch.zeros_like(height))
 
 
-def restore(values: Tensor, grid: Tensor, sampler: Sampler = "native", hole: float = HOLE) -> Tensor:
+def restore(
+    values: Tensor,
+    grid: Tensor,
+    sampler: Sampler = "native",
+    hole: float = HOLE,
+    filling: Filling = "neighbours",
+) -> Tensor:
     r"""Bring a warped map back to the pixels it came from (Eqs. 6-10).
 
     The weighted mean N / S where enough samples arrived; where S falls below ``hole`` the value passes
@@ -182,6 +188,8 @@ def restore(values: Tensor, grid: Tensor, sampler: Sampler = "native", hole: flo
         ``native``, ``dense`` or ``indexed``.
     hole
         The threshold on S.
+    filling
+        ``neighbours``, or what takes the place of :math:`R_{coarse}`: ``nothing``, or the ``warped`` map.
 
     Returns
     -------
@@ -190,7 +198,17 @@ def restore(values: Tensor, grid: Tensor, sampler: Sampler = "native", hole: flo
     """
     both = splat(torch.cat([values, torch.ones_like(values[:, :1])], dim=1), grid, sampler=sampler)
     with torch.autocast(values.device.type, enabled=False):
-        return fill_holes(both, hole, look=sampler == "native")
+        if filling == "neighbours":
+            return fill_holes(both, hole, look=sampler == "native")
+        near, share = _mean(both, hole)
+        return near if filling == "nothing" else torch.addcmul(near, 1 - share, full_precision(values))
+
+
+def _mean(both: Tensor, hole: float) -> tuple[Tensor, Tensor]:
+    """Weighted sums and S -> s(u) N / S, and the share s(u) that it has of a pixel."""
+    weight = both[:, -1:]
+    inverse = _soft_inverse(weight, hole)
+    return both[:, :-1] * inverse, weight * inverse
 
 
 def fill_holes(both: Tensor, hole: float = HOLE, look: bool = True) -> Tensor:
@@ -210,16 +228,15 @@ def fill_holes(both: Tensor, hole: float = HOLE, look: bool = True) -> Tensor:
     Tensor
         ``(N, C, H, W)``.
     """
-    numerator, weight = both[:, :-1], both[:, -1:]
+    weight = both[:, -1:]
     if weight.shape[2] == 1 and weight.shape[3] == 1:
-        return numerator * _soft_inverse(weight, 1e-3)
-    inverse = _soft_inverse(weight, hole)
-    near = numerator * inverse
+        return _mean(both, 1e-3)[0]
+    near, share = _mean(both, hole)
     if look and _eager_on_cpu(weight) and bool(weight.min() >= hole):
         return near
     coarse = fill_holes(_halve(both), hole, look)
     far = F.interpolate(coarse, size=near.shape[2:], mode="bilinear", align_corners=False)
-    return torch.addcmul(near, 1 - weight * inverse, far)
+    return torch.addcmul(near, 1 - share, far)
 
 
 def _halve(tensor: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from napari_dtn.nn.localisation import Localiser
 from napari_dtn.nn.quadrilaterals import invert
 from napari_dtn.nn.sampling import restore, sample
 from napari_dtn.nn.tps import spline_grid
-from napari_dtn.settings import Decoder, Sampler
+from napari_dtn.settings import Decoder, Filling, Sampler
 
 
 class TransformerEncoder(nn.Module):
@@ -28,13 +28,14 @@ class TransformerEncoder(nn.Module):
 class TransformerDecoder(nn.Module):
     """Restore the pixel correspondence with the grid of the encoder (Eqs. 6-10, or the inverse warp)."""
 
-    def __init__(self, sampler: Sampler, decoder: Decoder = "mean") -> None:
+    def __init__(self, sampler: Sampler, decoder: Decoder = "mean", filling: Filling = "neighbours") -> None:
         super().__init__()
         self.sampler = sampler
         self.decoder = decoder
+        self.filling = filling
 
     def forward(self, features: Tensor, grid: Tensor) -> Tensor:
         """``(N, C, H, W)`` and the encoder's grid -> ``(N, C, H, W)``."""
         if self.decoder == "quadrilaterals":
             return invert(features, grid).to(features.dtype)
-        return restore(features, grid, self.sampler).to(features.dtype)
+        return restore(features, grid, self.sampler, filling=self.filling).to(features.dtype)

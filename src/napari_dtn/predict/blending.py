@@ -17,7 +17,9 @@ Rectangle = tuple[slice, slice]
 
 def as_uint8(probability: Float) -> NDArray[np.uint8]:
     """Probabilities -> round(255 p)."""
-    return np.rint(255 * np.clip(probability, 0, 1)).astype(np.uint8)
+    scaled = np.clip(probability, 0, 1)
+    scaled *= 255
+    return np.rint(scaled, out=scaled).astype(np.uint8)
 
 
 def blend(out: Float, weighted: Float, tile: Tile, region: Rectangle) -> None:
@@ -28,21 +30,6 @@ def blend(out: Float, weighted: Float, tile: Tile, region: Rectangle) -> None:
     out[:, y0 - y.start : y1 - y.start, x0 - x.start : x1 - x.start] += weighted[
         :, y0 - tile.y : y1 - tile.y, x0 - tile.x : x1 - tile.x
     ]
-
-
-class Windows:
-    """The blend weights of a lattice's tiles; there are nine different ones at most."""
-
-    def __init__(self, grid: TileGrid) -> None:
-        self._grid = grid
-        self._known: dict[tuple[bool, ...], Float] = {}
-
-    def __getitem__(self, tile: Tile) -> Float:
-        rows, columns = self._grid.counts
-        borders = tile.row == 0, tile.row == rows - 1, tile.column == 0, tile.column == columns - 1
-        if borders not in self._known:
-            self._known[borders] = self._grid.window(tile)
-        return self._known[borders]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +59,8 @@ class Canvas:
     Only one row of tiles is held, and what is finished of one row of chunks: however tall a block is, it
     takes the same memory. ::
 
-        tile row n     ####################    stride rows are final when the row ends,
-                       ++++++++++++++++++++    overlap rows wait for the next one
+        tile row n     ####################    what the next row does not touch is final when the row ends,
+                       ++++++++++++++++++++    what it shares with it waits
         tile row n+1   ++++++++++++++++++++
                        ####################
 
@@ -92,7 +79,6 @@ class Canvas:
     def __init__(self, block: Block, grid: TileGrid, classes: int, height: int) -> None:
         self._block, self._grid, self._height = block, grid, height
         self._last_row, self._last_column = grid.rows(block.y)[-1], grid.columns(block.x)[-1]
-        self._windows = Windows(grid)
         width = block.x.stop - block.x.start
         self._band = np.zeros((classes, grid.size, width), np.float32)
         self._strip = self._empty(0)
@@ -108,18 +94,19 @@ class Canvas:
             Parts of the slice that could not be read: 0 in the result.
         """
         band = slice(tile.y, tile.y + tile.size), self._block.x
-        blend(self._band, probability * self._windows[tile], tile, band)
+        blend(self._band, probability * self._grid.window(tile), tile, band)
         if tile.column == self._last_column:
             yield from self._finish_row(z, tile, unreadable)
 
     def _finish_row(self, z: int, tile: Tile, unreadable: Sequence[Rectangle]) -> Iterator[Strip]:
-        stride, overlap = self._grid.stride, self._grid.overlap
         last = tile.row == self._last_row
-        start, stop = max(tile.y, self._block.y.start), self._block.y.stop if last else tile.y + stride
+        stop = self._block.y.stop if last else self._grid.tile(tile.row + 1, tile.column).y
+        start = max(tile.y, self._block.y.start)
         if start < stop:
             yield from self._store(z, start, self._band[:, start - tile.y : stop - tile.y], unreadable)
-        self._band[:, :overlap] = 0 if last else self._band[:, stride:]
-        self._band[:, overlap:] = 0
+        waiting = 0 if last else tile.y + tile.size - stop
+        self._band[:, :waiting] = self._band[:, tile.size - waiting :]
+        self._band[:, waiting:] = 0
 
     def _store(self, z: int, y: int, rows: Float, unreadable: Sequence[Rectangle]) -> Iterator[Strip]:
         block = self._block

@@ -11,6 +11,7 @@ import numpy as np
 from napari_dtn.volume.tiles import TileGrid
 
 Box = tuple[slice, slice, slice]
+_TALL = 4  # times as tall as wide a block may be
 _TILES = 256  # of a block of small slices: seconds of work, and few batches that are not full
 
 
@@ -92,7 +93,7 @@ class Blocks:
 
 
 def cut_into_blocks(
-    box: Box, grid: TileGrid, unit: tuple[int, int, int], slices: int = 0, side: int = 16384
+    box: Box, grid: TileGrid, unit: tuple[int, int, int], slices: int = 0, side: int = 8192
 ) -> Blocks:
     """Cut a box into blocks that never share a chunk of the output.
 
@@ -107,10 +108,11 @@ def cut_into_blocks(
     slices
         Slices of a block; 0 for as many as make some hundred tiles.
     side
-        Largest side of a block in pixels; at least one chunk.
+        Largest width of a block in pixels; at least one chunk. It may be four times as tall: only one row of
+        tiles is held of it, so its width takes memory and its height does not.
     """
     z, y, x = box
-    ys, xs = _cut(y, side, unit[1]), _cut(x, side, unit[2])
+    ys, xs = _cut(y, _TALL * side, unit[1]), _cut(x, side, unit[2])
     tiles = len(grid.rows(ys[0])) * len(grid.columns(xs[0]))
     return Blocks(grid, _cut(z, slices or max(1, _TILES // tiles), unit[0], even=False), ys, xs)
 

@@ -29,7 +29,7 @@ from napari_dtn.predict.output import BlockWriter, Output, Store, open_output
 from napari_dtn.predict.pipeline import BlockDone, Engine, run_blocks
 from napari_dtn.predict.predictor import Predictor
 from napari_dtn.predict.setting_up import use_threads
-from napari_dtn.predict.whole import blocks_of, engine_of, finish, wanted_output
+from napari_dtn.predict.whole import blocks_of, checks_of, engine_of, finish, wanted_output
 from napari_dtn.settings import PredictSettings, usable_cores
 from napari_dtn.volume.intensity import Intensity
 from napari_dtn.volume.opening import Volume
@@ -77,7 +77,8 @@ def _steps(
             for done in _computed(client, payload, todo):
                 output.journal.add(done)
                 yield from progress.block_written(done.block)
-        yield from finish(predictor, output, progress)
+        checks = checks_of(predictor.volume, output.store.box[0])
+        yield from finish(checks, output, progress)
     finally:
         output.journal.close()
 

@@ -23,7 +23,7 @@ from napari_dtn.settings import VoxelSize
 from napari_dtn.volume.writing import JOURNAL, KEY, create_image, read_attributes
 
 UNFINISHED = "unfinished"
-_CHUNK = 256
+CHUNK = 512  # pixels of a side: one file
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PARTIAL = "*.partial"  # what zarr names a file until it is whole
 
@@ -174,7 +174,7 @@ class Wanted:
     def unit(self) -> tuple[int, int, int]:
         """What is written as one file, (Z, Y, X)."""
         y, x = self.shape[-2:]
-        return 1, min(_CHUNK, y), min(_CHUNK, x)
+        return 1, min(CHUNK, y), min(CHUNK, x)
 
     @property
     def attributes(self) -> dict[str, Any]:

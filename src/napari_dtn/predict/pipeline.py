@@ -20,13 +20,13 @@ from typing import Generic, ParamSpec, Protocol, TypeVar
 
 from napari_dtn.predict.blending import Canvas, Float, Rectangle, Strip
 from napari_dtn.predict.blocks import Block
-from napari_dtn.predict.reading import Batch, Source
+from napari_dtn.predict.reading import Batch, Places, Source
 from napari_dtn.volume.tiles import TileGrid
 
 P = ParamSpec("P")
 T = TypeVar("T")
-TILES_AHEAD = 64  # that are read before they are needed
-BEHIND = 4  # batches that wait to be blended, and strips that wait to be written
+TILES_AHEAD = 32  # that are read before they are needed
+BEHIND = 2  # batches that wait to be blended, and strips that wait to be written
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def run_blocks(
         stops iterating finds everything that went through the network on disk.
     """
     batches = engine.source.batches(blocks, engine.grid, engine.batch_size)
-    depth = max(2, TILES_AHEAD // engine.batch_size)
+    depth = max(1, TILES_AHEAD // engine.batch_size)
     with (
         _Tail(engine, target) as tail,
         ThreadPoolExecutor(1, "reader") as reader,
@@ -123,12 +123,15 @@ def _ahead(pool: ThreadPoolExecutor, items: Iterator[T], depth: int) -> Generato
             future.cancel()
 
 
+Finished = list[Strip | BlockDone]
+
+
 class _Tail:
     """What follows the network: blending in one thread, writing in another."""
 
     def __init__(self, engine: Engine, target: Target) -> None:
         self._blender, self._writer = ThreadPoolExecutor(1, "blender"), ThreadPoolExecutor(1, "writer")
-        self._blends: deque[Future[list[Strip | BlockDone]]] = deque()
+        self._blends: deque[Future[Finished]] = deque()
         self._writes: deque[Future[Strip | BlockDone]] = deque()
         self._blend = _UntilFailure(_Blending(engine))
         self._write = _UntilFailure(_Writing(target))
@@ -146,7 +149,9 @@ class _Tail:
             self._writer.shutdown()
 
     def put(self, batch: Batch, probability: Float) -> None:
-        self._blends.append(self._blender.submit(self._blend, batch, probability))
+        """Blend a batch; its images, most of its bytes, are not kept for that."""
+        blend = self._blender.submit(self._blend, batch.block, batch.places, probability, batch.last)
+        self._blends.append(blend)
 
     def written(self, behind: int) -> Iterator[Strip | BlockDone]:
         """Hand on what is blended, yield what is written; wait until at most ``behind`` of each are left."""
@@ -164,16 +169,16 @@ class _Blending:
         self._engine = engine
         self._block: Block | None = None
 
-    def __call__(self, batch: Batch, probabilities: Float) -> list[Strip | BlockDone]:
+    def __call__(self, block: Block, places: Places, probabilities: Float, last: bool) -> Finished:
         engine = self._engine
-        if batch.block != self._block:
-            self._block = batch.block
-            self._canvas = Canvas(batch.block, engine.grid, engine.classes, engine.strip_height)
-        finished: list[Strip | BlockDone] = []
-        for (z, tile), probability in zip(batch.places, probabilities, strict=True):
+        if block != self._block:
+            self._block = block
+            self._canvas = Canvas(block, engine.grid, engine.classes, engine.strip_height)
+        finished: Finished = []
+        for (z, tile), probability in zip(places, probabilities, strict=True):
             finished += self._canvas.add(z, tile, probability, engine.source.unreadable(z))
-        if batch.last:
-            finished.append(BlockDone(batch.block, tuple(self._unreadable(batch.block))))
+        if last:
+            finished.append(BlockDone(block, tuple(self._unreadable(block))))
         return finished
 
     def _unreadable(self, block: Block) -> Iterator[tuple[int, Rectangle]]:

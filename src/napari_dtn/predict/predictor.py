@@ -12,7 +12,7 @@ import torch
 from napari_dtn.nn.backends import Runner, make_runner, resolve_precision
 from napari_dtn.nn.checkpoint import Model
 from napari_dtn.nn.tps import fiducials_of, lattice
-from napari_dtn.predict.blending import Float, Windows, blend
+from napari_dtn.predict.blending import Float, blend
 from napari_dtn.predict.blocks import Block
 from napari_dtn.predict.events import TileDone
 from napari_dtn.predict.memory import FrugalRunner
@@ -106,11 +106,10 @@ class Predictor:
         int
             After every batch, the number of its tiles.
         """
-        windows = Windows(self.grid)
         region = [Block(0, slice(z, z + 1), y, x)]
         for batch in self.source.batches(region, self.grid, self.settings.batch_size):
             for (_, tile), probability in zip(batch.places, self.run(batch), strict=True):
-                blend(out, probability * windows[tile], tile, (y, x))
+                blend(out, probability * self.grid.window(tile), tile, (y, x))
             yield len(batch.places)
 
     def predict(self, z: int, y: slice | None = None, x: slice | None = None) -> Float:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from napari_dtn.predict.blending import Float, Rectangle
 from napari_dtn.predict.blocks import Block, mirrored
 from napari_dtn.volume.intensity import Intensity, normalise
-from napari_dtn.volume.lazy import with_neighbours
+from napari_dtn.volume.lazy import RecentWindows
 from napari_dtn.volume.tiles import Tile, TileGrid
 
 logger = logging.getLogger(__name__)
 
 WINDOW_PIXELS = 2**23  # of a window: enough that a usual slice is one, little enough to keep two
+Places = tuple[tuple[int, Tile], ...]
 _FINEST = 64  # pixels: no smaller part is looked at when a chunk cannot be read
 
 
@@ -40,7 +41,7 @@ class Batch:
     """
 
     block: Block
-    places: tuple[tuple[int, Tile], ...]
+    places: Places
     images: Float
     last: bool
 
@@ -56,10 +57,16 @@ class Source:
         What its values are normalised by, and filled with where they cannot be read.
     context
         Neighbouring slices above, and as many below, that are looked at too.
+
+    Attributes
+    ----------
+    data
+        What windows are read through: slices that fit are read once.
     """
 
     def __init__(self, data: Any, intensity: Intensity, context: int) -> None:
-        self._data, self._intensity, self._context = data, intensity, context
+        self.data = RecentWindows(data)
+        self._intensity, self._context = intensity, context
         self._damaged: dict[int, dict[tuple[int, int], _Chunk]] = {}  # by slice, then by place of the chunk
 
     def batches(self, blocks: Iterable[Block], grid: TileGrid, size: int) -> Iterator[Batch]:
@@ -70,28 +77,33 @@ class Source:
             while batch:
                 following = list(islice(tiles, size))
                 places = tuple((z, tile) for z, tile, _ in batch)
-                yield Batch(block, places, np.stack([image for *_, image in batch]), last=not following)
+                images = normalise(np.stack([values for *_, values in batch]), self._intensity)
+                yield Batch(block, places, images, last=not following)
                 batch = following
 
     def unreadable(self, z: int) -> list[Rectangle]:
         """Return what of slice z could not be read so far."""
         return [part for chunk in list(self._damaged.get(z, {}).values()) for part in chunk.unreadable]
 
-    def _tiles_of(self, block: Block, grid: TileGrid) -> Iterator[tuple[int, Tile, Float]]:
+    def _tiles_of(self, block: Block, grid: TileGrid) -> Iterator[tuple[int, Tile, NDArray[Any]]]:
         rows, columns = grid.rows(block.y), grid.columns(block.x)
         maps = 2 * self._context + 1
         together = max(1, WINDOW_PIXELS // (len(columns) * grid.stride * maps * grid.stride))
         for z in range(block.z.start, block.z.stop):
             for first in range(rows.start, rows.stop, together):
                 some = range(first, min(first + together, rows.stop))
-                yield from self.tiles(z, [grid.tile(row, column) for row in some for column in columns])
+                yield from self._values(z, [grid.tile(row, column) for row in some for column in columns])
 
     def tiles(self, z: int, tiles: list[Tile]) -> Iterator[tuple[int, Tile, Float]]:
         """Read some tiles of slice z at once, from the first to the last of a rectangle of the lattice.
 
         Where they reach past the slice's border, they are mirrored at it, as if all of it had been read.
         """
-        height, width = self._data.shape[1:]
+        for place, tile, values in self._values(z, tiles):
+            yield place, tile, normalise(values, self._intensity)
+
+    def _values(self, z: int, tiles: list[Tile]) -> Iterator[tuple[int, Tile, NDArray[Any]]]:
+        height, width = self.data.shape[1:]
         y0, x0, size = tiles[0].y, tiles[0].x, tiles[0].size
         ys, xs = mirrored(y0, tiles[-1].y + size, height), mirrored(x0, tiles[-1].x + size, width)
         inside = slice(int(ys.min()), int(ys.max()) + 1), slice(int(xs.min()), int(xs.max()) + 1)
@@ -99,37 +111,39 @@ class Source:
         for tile in tiles:
             rows = ys[tile.y - y0 : tile.y - y0 + size] - inside[0].start
             columns = xs[tile.x - x0 : tile.x - x0 + size] - inside[1].start
-            yield z, tile, normalise(_taken(window, rows, columns), self._intensity)
+            yield z, tile, _taken(window, rows, columns)
 
     def _window(self, z: int, y: slice, x: slice) -> NDArray[Any]:
+        around = range(z - self._context, z + self._context + 1)
+        slices = [min(max(one, 0), self.data.shape[0] - 1) for one in around]
+        return np.stack([self._read(one, y, x) for one in slices])
+
+    def _read(self, z: int, y: slice, x: slice) -> NDArray[Any]:
         try:
-            return with_neighbours(self._data, z, y, x, self._context)
+            return self.data[z, y, x]
         except MemoryError:
             raise
         except Exception:  # whatever a file's library raises; the parts that fail again are named below
-            slices = np.clip(np.arange(z - self._context, z + self._context + 1), 0, self._data.shape[0] - 1)
-            return np.stack([self._in_parts(int(one), y, x) for one in slices])
+            return self._in_parts(z, y, x)
 
     def _in_parts(self, z: int, y: slice, x: slice) -> NDArray[Any]:
         """Read what can be read of a window of one slice, and fill the rest with the volume's mean."""
-        dtype = self._data.dtype
+        dtype = self.data.dtype
         mean = self._intensity.mean
         out = np.full((y.stop - y.start, x.stop - x.start), mean if dtype.kind == "f" else round(mean), dtype)
         for chunk in self._chunks(z, y, x):
             for part in chunk.readable:
                 ys, xs = _common(part[0], y), _common(part[1], x)
                 if ys.start < ys.stop and xs.start < xs.stop:
-                    found = np.asarray(self._data[z, ys, xs])
-                    out[ys.start - y.start : ys.stop - y.start, xs.start - x.start : xs.stop - x.start] = (
-                        found
-                    )
+                    inside = slice(ys.start - y.start, ys.stop - y.start)
+                    out[inside, xs.start - x.start : xs.stop - x.start] = self.data[z, ys, xs]
         return out
 
     def _chunks(self, z: int, y: slice, x: slice) -> Iterator[_Chunk]:
         """Yield the chunks of slice z that a window touches, each with what can be read of it."""
         known = self._damaged.setdefault(z, {})
-        for ys in _spans(self._data.chunks[1], y):
-            for xs in _spans(self._data.chunks[2], x):
+        for ys in _spans(self.data.chunks[1], y):
+            for xs in _spans(self.data.chunks[2], x):
                 key = ys.start, xs.start
                 if key not in known:
                     known[key] = self._inspect(z, (ys, xs))
@@ -155,7 +169,7 @@ class Source:
 
     def _trial(self, z: int, part: Rectangle) -> Exception | None:
         try:
-            np.asarray(self._data[z, part[0], part[1]])
+            self.data[z, part[0], part[1]]
         except MemoryError:
             raise
         except Exception as error:

@@ -11,18 +11,19 @@ from napari_dtn import __version__
 from napari_dtn.predict.blending import Strip
 from napari_dtn.predict.blocks import Blocks, Box, cut_into_blocks
 from napari_dtn.predict.events import Progress, TileDone
-from napari_dtn.predict.output import BlockWriter, Output, Wanted, open_output
+from napari_dtn.predict.output import Output, Wanted, open_output
 from napari_dtn.predict.pipeline import BlockDone, Engine, run_blocks
 from napari_dtn.predict.reading import Batch
 from napari_dtn.predict.setting_up import known_voxel_size, use_threads
-from napari_dtn.volume.defects import check_slices
+from napari_dtn.volume.defects import SliceCheck, check_slices
 
 if TYPE_CHECKING:
-    from napari_dtn.predict.journal import Journal
     from napari_dtn.predict.predictor import Predictor
+    from napari_dtn.volume.lazy import RecentWindows
     from napari_dtn.volume.opening import Volume
 
 
+_LAYOUT = 2  # of tiles, blocks and chunks: what was begun with another cannot be gone on with
 _CHECKED = 2_000  # slices that are searched for defects, about 20 ms each
 
 
@@ -57,31 +58,34 @@ def _steps(predictor: Predictor, output: Output, blocks: Blocks) -> Iterator[Til
     finished = set(output.journal.finished)
     progress = Progress(blocks, finished)
     todo = (block for block in blocks if block.number not in finished)
-    target = _Recorded(output.store.writer(), output.journal)
     engine = engine_of(predictor, output.store.strip_height)
+    checks = checks_of(predictor.volume, output.store.box[0], engine.source.data)
+    target = _Recorded(output, checks)
     use_threads(predictor.settings)
     try:
         for item in run_blocks(engine, todo, target):
             event = _event(item, progress)
             if event is not None:
                 yield event
-        yield from finish(predictor, output, progress)
+        yield from finish(checks, output, progress)
     finally:
         output.journal.close()
 
 
-def finish(predictor: Predictor, output: Output, progress: Progress) -> Iterator[TileDone]:
-    """Look for bad slices among those that were predicted, and mark the output as finished."""
-    for check in check_slices(_slices(predictor.volume, output.store.box[0]), _CHECKED):
+def finish(checks: Iterator[SliceCheck], output: Output, progress: Progress) -> Iterator[TileDone]:
+    """Look at the slices that are left to be checked, and mark the output as finished."""
+    for check in checks:
         if check.report is not None:
             bad = [asdict(one) for one in check.report.bad]
             output.finish({"bad_slices": bad, "slices_checked": check.report.checked})
         yield progress.end()
 
 
-def _slices(volume: Volume, z: slice) -> Volume:
-    levels = tuple(level[z] for level in volume.levels if level.shape[0] == volume.shape[0])
-    return replace(volume, levels=levels)
+def checks_of(volume: Volume, z: slice, data: RecentWindows | None = None) -> Iterator[SliceCheck]:
+    """Look for bad slices among those that are predicted, through what reads them where that is given."""
+    finest: Any = data.slices(z) if data is not None else volume.data[z]
+    coarser = tuple(level[z] for level in volume.levels[1:] if level.shape[0] == volume.shape[0])
+    return check_slices(replace(volume, levels=(finest, *coarser)), _CHECKED)
 
 
 def _event(item: Batch | Strip | BlockDone, progress: Progress) -> TileDone | None:
@@ -93,11 +97,21 @@ def _event(item: Batch | Strip | BlockDone, progress: Progress) -> TileDone | No
 
 
 class _Recorded:
-    """A target whose blocks are noted in the journal once they are durable."""
+    """A target whose blocks are noted in the journal once they are durable.
 
-    def __init__(self, writer: BlockWriter, journal: Journal) -> None:
-        self.write = writer.write
-        self._writer, self._journal = writer, journal
+    With each slice a slice is checked: the one that was just read, unless an earlier run has done some.
+    """
+
+    def __init__(self, output: Output, checks: Iterator[SliceCheck]) -> None:
+        self._writer, self._journal, self._checks = output.store.writer(), output.journal, checks
+        self._end = output.store.box[1].stop, output.store.box[2].stop
+        self._all_checked = False
+
+    def write(self, strip: Strip) -> None:
+        self._writer.write(strip)
+        if (strip.y.stop, strip.x.stop) == self._end and not self._all_checked:
+            check = next(self._checks)
+            self._all_checked = check.done == check.total
 
     def record(self, done: BlockDone) -> None:
         self._writer.record(done)
@@ -118,8 +132,12 @@ def wanted_output(predictor: Predictor, box: Box) -> Wanted:
 
 
 def _state(volume: Volume) -> dict[str, Any]:
-    """Return what tells that the input has changed, beside its statistics."""
-    known: dict[str, Any] = {"input_shape": volume.shape, "input_dtype": str(volume.data.dtype)}
+    """Return what tells that the engine or the input has changed, beside the input's statistics."""
+    known: dict[str, Any] = {
+        "layout": _LAYOUT,
+        "input_shape": volume.shape,
+        "input_dtype": str(volume.data.dtype),
+    }
     file = Path(str(volume.path).partition("::")[0]).expanduser()
     if volume.path and file.is_file():
         known |= {"input_bytes": file.stat().st_size, "input_modified": file.stat().st_mtime_ns}

@@ -225,7 +225,9 @@ class _Run:
 
     def _restore(self) -> None:
         state = load_json(self.checkpoint, _RESUME_KEY)
-        changed = _first_difference(json.loads(json.dumps(self._identity())), state)
+        # A setting that did not exist then was what its default says.
+        defaults = {"network": asdict(NetworkSettings()), "settings": asdict(TrainSettings())}
+        changed = _first_difference(_plain(self._identity()), _completed(state, _plain(defaults)))
         if changed:
             raise ValueError(
                 f"{self.checkpoint} belongs to another training: {changed}. Use the old value, or overwrite."
@@ -278,6 +280,19 @@ def _check_finite(loss: float, iteration: int) -> None:
         raise FloatingPointError(
             f"The loss became {loss} at iteration {iteration + 1}; train with a smaller learning rate."
         )
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as JSON gives them back: lists for tuples."""
+    plain: dict[str, Any] = json.loads(json.dumps(values))
+    return plain
+
+
+def _completed(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values with the defaults of those that are missing, at every depth."""
+    known = {**defaults, **values}
+    both = (name for name, default in defaults.items() if isinstance(default, dict) and name in values)
+    return known | {name: _completed(values[name], defaults[name]) for name in both}
 
 
 def _first_difference(now: Mapping[str, Any], then: Mapping[str, Any], path: str = "") -> str | None:

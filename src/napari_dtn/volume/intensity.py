@@ -95,5 +95,7 @@ def _side(index: int, length: int) -> slice:
 
 def normalise(image: Any, intensity: Intensity) -> NDArray[np.float32]:
     """Return (value - mean) / std as float32, any shape."""
-    values: NDArray[np.float32] = np.asarray(image, dtype=np.float32)
-    return (values - np.float32(intensity.mean)) * np.float32(1 / intensity.std)
+    values: NDArray[np.float32] = np.array(image, dtype=np.float32)
+    values -= np.float32(intensity.mean)
+    values *= np.float32(1 / intensity.std)
+    return values

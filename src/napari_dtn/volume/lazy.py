@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
@@ -133,6 +135,48 @@ def with_neighbours(array: Any, z: int, y: slice, x: slice, context: int = 0) ->
     there = np.asarray(array[first : last + 1, y, x])
     missing = (first - (z - context), z + context - last)
     return np.pad(there, (missing, (0, 0), (0, 0)), mode="edge") if any(missing) else there
+
+
+class RecentWindows:
+    """A lazy array whose windows of one slice, ``[z, y, x]``, are kept for a while once they are read.
+
+    Slices are looked at again as each other's neighbours, and for defects: those that fit are read once.
+
+    Parameters
+    ----------
+    array
+        ``(Z, Y, X)``, anything that slices to NumPy.
+    most
+        Bytes that are kept; the windows that were read last.
+    """
+
+    def __init__(self, array: Any, most: int = 2**23) -> None:
+        self._array, self._most = array, most
+        self._first, self.shape, self.dtype = 0, tuple(array.shape), array.dtype
+        self.ndim, self.chunks = array.ndim, array.chunks
+        self._kept: dict[tuple[int, ...], NDArray[Any]] = {}
+        self._lock = Lock()
+
+    def __getitem__(self, key: tuple[int, slice, slice]) -> NDArray[Any]:
+        z, y, x = self._first + key[0], key[1], key[2]
+        place = z, y.start, y.stop, x.start, x.stop
+        found = self._kept.get(place)
+        if found is None:
+            found = np.asarray(self._array[z, y, x])
+            self._keep(place, found)
+        return found
+
+    def _keep(self, place: tuple[int, ...], window: NDArray[Any]) -> None:
+        with self._lock:
+            self._kept[place] = window
+            while sum(one.nbytes for one in self._kept.values()) > self._most:
+                del self._kept[next(iter(self._kept))]
+
+    def slices(self, z: slice) -> RecentWindows:
+        """Return some slices, counted from 0, which share what is kept."""
+        part = copy(self)
+        part._first, part.shape = self._first + z.start, (z.stop - z.start, *self.shape[1:])
+        return part
 
 
 def in_memory(array: da.Array, largest: int = 4 * 2**30) -> Any:

@@ -60,8 +60,10 @@ class Sampler:
 
     def pixels(self, z: int) -> NDArray[np.float32]:
         """Read the windows of slice z, (windows, height, width); what is not finite becomes 0."""
-        found = np.stack([np.asarray(self.level[z, y, x]) for y, x in self.windows]).astype(np.float32)
-        return np.nan_to_num(found, copy=False, posinf=0, neginf=0)
+        windows = np.stack([np.asarray(self.level[z, y, x]) for y, x in self.windows])
+        found = windows.astype(np.float32)
+        finite = windows.dtype.kind != "f"
+        return found if finite else np.nan_to_num(found, copy=False, posinf=0, neginf=0)
 
     def view(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Shrink windows to views by means of blocks."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,10 +11,12 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Starts = NDArray[np.intp]
+
 
 @dataclass(frozen=True)
 class Tile:
-    """A square of pixels of a slice; at the far borders it may reach past the slice.
+    """A square of pixels of a slice; where the slice is smaller, it reaches past it.
 
     Parameters
     ----------
@@ -35,12 +37,18 @@ class Tile:
 
 @dataclass(frozen=True)
 class TileGrid:
-    r"""A lattice of overlapping tiles, anchored at the origin of the volume.
+    r"""A lattice of overlapping tiles, spread evenly over a slice.
 
-    Tile i begins at pixel :math:`i (size - overlap)`. Where two tiles share pixels, one's weight rises
-    linearly while the other's falls,
+    Along an axis of length L there are as few tiles as overlap by at least ``overlap`` pixels, n + 1 of them.
+    The first begins at pixel 0, the last ends with the slice, and tile i begins at
 
-    .. math:: r(k) = (k + 1/2) / overlap, \qquad k = 0 .. overlap - 1,
+    .. math:: s_i = round(i (L - size) / n).
+
+    A slice that is smaller than a tile has one, which reaches past it. The weight of a tile rises linearly
+    over all that it shares with the one before, and falls as the next one's rises,
+
+    .. math:: w_i(x) = r_i(x) - r_{i+1}(x), \qquad
+              r_i(x) = \frac{x - s_i + 1/2}{s_{i-1} + size - s_i}, \text{ kept within 0 and 1},
 
     so that the weights of all tiles sum to one at every pixel; towards the border of the slice, where there
     is no neighbour, a weight stays 1. The lattice depends on the slice's shape alone: whoever asks for a
@@ -53,7 +61,7 @@ class TileGrid:
     size
         Side of a tile.
     overlap
-        Pixels shared with each neighbour, at most half a tile.
+        Pixels shared with each neighbour at least, at most half a tile.
     """
 
     height: int
@@ -69,16 +77,27 @@ class TileGrid:
 
     @property
     def stride(self) -> int:
-        """Pixels from one tile to the next."""
+        """Pixels from one tile to the next, at most."""
         return self.size - self.overlap
 
     @property
     def counts(self) -> tuple[int, int]:
         """Tiles along y and x."""
-        return self._count(self.height), self._count(self.width)
+        return len(self._tops), len(self._lefts)
 
-    def _count(self, length: int) -> int:
-        return max(1, -(-(length - self.overlap) // self.stride))
+    @cached_property
+    def _tops(self) -> Starts:
+        return self._spread(self.height)
+
+    @cached_property
+    def _lefts(self) -> Starts:
+        return self._spread(self.width)
+
+    def _spread(self, length: int) -> Starts:
+        """Return where the tiles of an axis begin, rounded to whole pixels, halves up."""
+        way = max(length - self.size, 0)
+        steps = -(-way // self.stride)
+        return (2 * np.arange(steps + 1) * way + steps) // max(2 * steps, 1)
 
     def over(self, y: slice, x: slice) -> list[Tile]:
         """Return the tiles with weight on a region, row by row."""
@@ -86,39 +105,48 @@ class TileGrid:
 
     def tile(self, row: int, column: int) -> Tile:
         """Return the tile at a place of the lattice."""
-        return Tile(row, column, row * self.stride, column * self.stride, self.size)
+        return Tile(row, column, int(self._tops[row]), int(self._lefts[column]), self.size)
 
     def rows(self, y: slice) -> range:
         """Return the rows of tiles with weight on pixels of y."""
-        return self._along(y, self.counts[0])
+        return self._along(y, self._tops)
 
     def columns(self, x: slice) -> range:
         """Return the columns of tiles with weight on pixels of x."""
-        return self._along(x, self.counts[1])
+        return self._along(x, self._lefts)
 
-    def _along(self, region: slice, count: int) -> range:
-        first = max(0, (region.start - self.size) // self.stride + 1)
-        return range(first, min(count, -(-region.stop // self.stride)))
+    def _along(self, region: slice, starts: Starts) -> range:
+        first = np.searchsorted(starts, region.start - self.size, side="right")
+        return range(int(first), int(np.searchsorted(starts, region.stop)))
 
     def window(self, tile: Tile) -> NDArray[np.float32]:
-        """Return the blend weights of a tile, ``(size, size)``."""
-        rows, columns = self.counts
-        along_y, along_x = self._ramp(tile.row, rows), self._ramp(tile.column, columns)
-        return np.outer(along_y, along_x).astype(np.float32)
+        """Return the blend weights of a tile, ``(size, size)``, read-only."""
+        return _window(self.size, self._shared(self._tops, tile.row), self._shared(self._lefts, tile.column))
 
-    def _ramp(self, index: int, count: int) -> NDArray[np.float64]:
-        weights = np.ones(self.size)
-        if index > 0:
-            weights[: self.overlap] = self._rise
-        if index < count - 1:
-            weights[self.stride :] = 1 - self._rise
-        return weights
-
-    @cached_property
-    def _rise(self) -> NDArray[np.float64]:
-        return (np.arange(self.overlap) + 0.5) / max(self.overlap, 1)
+    def _shared(self, starts: Starts, index: int) -> tuple[int, int]:
+        """Return how many pixels a tile shares with the one before and with the one after."""
+        around = starts[max(index - 1, 0) : index + 2]
+        steps = np.diff(around).tolist()
+        before = self.size - steps[0] if index > 0 else 0
+        return before, self.size - steps[-1] if index < len(starts) - 1 else 0
 
     def at(self, y: int, x: int) -> Tile:
         """Return the tile that weighs most at a pixel."""
         near = self.over(slice(y, y + 1), slice(x, x + 1))
         return max(near, key=lambda tile: float(self.window(tile)[y - tile.y, x - tile.x]))
+
+
+@lru_cache(maxsize=64)
+def _window(size: int, along_y: tuple[int, int], along_x: tuple[int, int]) -> NDArray[np.float32]:
+    window = np.outer(_weights(size, *along_y), _weights(size, *along_x)).astype(np.float32)
+    window.flags.writeable = False
+    return window
+
+
+def _weights(size: int, before: int, after: int) -> NDArray[np.float64]:
+    """Return the weights of a tile along an axis, where it shares so many pixels with its neighbours."""
+    pixels = np.arange(size) + 0.5
+    rise = np.clip(pixels / max(before, 0.5), 0, 1)  # 0.5: nothing shared is a step
+    following = np.clip((pixels - (size - after)) / max(after, 0.5), 0, 1)
+    weights: NDArray[np.float64] = rise - following
+    return weights

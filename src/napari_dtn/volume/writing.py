@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 from numcodecs import Blosc
+from zarr.codecs import ZstdCodec
 
 from napari_dtn.volume.description import ZARR_FORMATS, Axes, Description, Downscaling, Version
 from napari_dtn.volume.ome_zarr import MARKERS, is_zarr, multiscales, open_node
@@ -30,6 +31,7 @@ _CHUNK = 256
 _SHARD = 8 * _CHUNK  # pixels of a side: what is read and written at once
 _MANY = 10_000  # chunks of a level, a file each, from which on they share files
 _COARSEST = 512
+_QUICK = ZstdCodec(level=1)  # a third of the usual level's time, for some percent more bytes
 JOURNAL = "journal.jsonl"  # in an image that is not finished
 _METADATA = {*MARKERS, ".zattrs", ".zmetadata", JOURNAL}
 
@@ -240,7 +242,10 @@ def _create_level(
     if described.version == "0.4":
         options["chunk_key_encoding"] = {"name": "v2", "configuration": {"separator": "/"}}
         return group.create_array(str(number), **options, compressors=Blosc("zstd"))  # which all readers know
-    return group.create_array(str(number), **options, shards=shards, dimension_names=list(described.axes))
+    names = list(described.axes)
+    return group.create_array(
+        str(number), **options, shards=shards, dimension_names=names, compressors=_QUICK
+    )
 
 
 def _create_group(

@@ -15,14 +15,25 @@ if TYPE_CHECKING:
     from napari_dtn.nn.checkpoint import load_model
     from napari_dtn.phantom import make_phantom
     from napari_dtn.predict import predict, predict_slice
+    from napari_dtn.session import ClickSession
     from napari_dtn.train import train
     from napari_dtn.volume.opening import open_volume
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "load_model", "make_phantom", "open_volume", "predict", "predict_slice", "train"]
+__all__ = [
+    "ClickSession",
+    "__version__",
+    "load_model",
+    "make_phantom",
+    "open_volume",
+    "predict",
+    "predict_slice",
+    "train",
+]
 
 _HOMES = {
+    "ClickSession": "napari_dtn.session",
     "load_model": "napari_dtn.nn.checkpoint",
     "make_phantom": "napari_dtn.phantom",
     "open_volume": "napari_dtn.volume.opening",

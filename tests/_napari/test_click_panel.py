@@ -226,6 +226,24 @@ def test_an_error_is_said_and_the_next_click_works(qtbot, panel, told) -> None:
     assert work(panel)[FIRST]
 
 
+def test_a_stroke_of_the_brush_is_recorded_and_undone(qtbot, panel) -> None:
+    begin(qtbot, panel)
+    layer = panel._viewer.layers["em objects"]
+    layer.brush_size = 6
+    layer.paint(FIRST, 9)
+    rest(qtbot, panel)
+    stored = panel._desk.session.labels
+    assert stored[FIRST] == 9
+    assert (stored[:] == labels(panel)).all()
+    panel._viewer.layers.selection.active = layer
+    key(qtbot, panel, Qt.Key_Z, Qt.ControlModifier)
+    assert not stored[:].any()
+    assert not labels(panel).any()
+    click(qtbot, panel, FIRST)
+    key(qtbot, panel, Qt.Key_Return)
+    assert labels(panel)[FIRST] == 10
+
+
 def test_dragging_is_no_click(qtbot, panel) -> None:
     begin(qtbot, panel)
     canvas = canvas_of(panel)

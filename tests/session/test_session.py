@@ -1,4 +1,4 @@
-"""A click becomes an object, in a slice and through them; everything can be taken back, and nothing is lost."""
+"""A click becomes an object, in a slice and through them; all can be taken back, and nothing is lost."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_dtn._napari.layers import Snapshot
     from napari_dtn.predict import Predictor
+    from napari_dtn.segment.patches import Patch
     from napari_dtn.session import ClickSession, Grown, Mask, ObjectFacts, Prompt, Searching
     from napari_dtn.session.boundaries import Boundaries
     from napari_dtn.settings import ClickSettings, PredictSettings
@@ -288,6 +289,12 @@ def smooth(session: ClickSession, chosen: Sequence[int]) -> str:
 def interpolate(session: ClickSession, chosen: Sequence[int]) -> str:
     """Fill the slices that the chosen objects miss."""
     return _each(session.objects.interpolate, chosen, "Interpolated")
+
+
+def record(session: ClickSession, patches: Sequence[Patch]) -> str:
+    """Record the stroke of a brush."""
+    session.objects.record("a stroke", patches)
+    return "The stroke is in the labels."
 
 
 def rename(session: ClickSession, number: int, name: str) -> str:

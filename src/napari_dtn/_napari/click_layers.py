@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_dtn._napari.layers import KEY, place_of
 from napari_dtn._napari.overlays import BLUE, ORANGE, YELLOW, find, selection_kept
+from napari_dtn._napari.painted import PaintedLabels
 
 if TYPE_CHECKING:
     import napari.layers
@@ -63,9 +64,10 @@ class ClickLayers:
     ) -> None:
         self._viewer, self.image = viewer, image
         self._stack = MaskStack(session.volume.shape)
+        self.painted = PaintedLabels(session.labels)
         place = place_of(image)
         with selection_kept(viewer):
-            self.objects = self._put(viewer.add_labels, session.labels, OBJECTS, opacity=0.45, **place)
+            self.objects = self._put(viewer.add_labels, self.painted, OBJECTS, opacity=0.45, **place)
             self.work = self._put(viewer.add_labels, self._stack, WORK, opacity=0.6, **place)
             self.clicks = self._put(viewer.add_points, np.empty((0, 3)), CLICKS, ndim=3, size=_POINT, **place)
         self.work.colormap = _one_colour()
@@ -95,8 +97,10 @@ class ClickLayers:
             self.clicks.face_color = [BLUE if positive else ORANGE for _, positive in points]
             self.clicks.symbol = ["cross" if positive else "x" for _, positive in points]
 
-    def show_objects(self) -> None:
-        """Read the committed objects again."""
+    def show_objects(self, settled: bool) -> None:
+        """Show the committed objects anew; once all that was painted is on disk, from there."""
+        if settled:
+            self.painted.settle()
         self.objects.refresh()
 
     def remove(self) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QVBoxLayout, QWidget
 
 from napari_dtn._napari import click_desk as desk
@@ -208,6 +208,13 @@ class ClickPanel(QWidget):
     def _on_scribble(self, points: tuple[tuple[int, int, int], ...], positive: bool) -> None:
         self._ask(desk.scribbled(points, positive), True)
 
+    def _on_stroke(self, event: Any) -> None:
+        QTimer.singleShot(0, self._record)  # napari says so just before it paints
+
+    def _record(self) -> None:
+        if self._layers is not None:
+            self._ask(desk.edited(partial(desk.record, patches=self._layers.painted.take())))
+
     def _on_settings(self, value: int = 0) -> None:
         self._ask(desk.set_up(self.controls.settings), True)
 
@@ -242,6 +249,7 @@ class ClickPanel(QWidget):
         if self._layers is None or not self._layers.there():
             self._layers = ClickLayers(self._viewer, self._image, state.session)
             self._keys.bind(self._layers.objects)
+            self._layers.objects.events.paint.connect(self._on_stroke)
             self._clicks.watch(self._image)
             self.controls.show_settings(state.session.settings)
             self._show_status("Click inside an object.")
@@ -249,7 +257,7 @@ class ClickPanel(QWidget):
         self._layers.show_prompts(state.prompts)
         if state.objects is not None:
             self.controls.objects.show_objects(state.objects)
-            self._layers.show_objects()
+            self._layers.show_objects(settled=not self._desk.waiting)
         if state.words:
             self._show_status(state.words)
 

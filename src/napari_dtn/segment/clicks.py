@@ -86,7 +86,7 @@ def grow(links: Links, seeds: Seeds, threshold: float) -> NDArray[np.bool_]:
 def _side_of(
     links: Links, within: NDArray[np.bool_], mine: NDArray[np.int64], others: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Return which fragments fall to the first seeds: each path between the two is cut at its weakest link."""
+    """Return which fragments fall to the first seeds: each path to the others is cut at its weakest link."""
     nodes, edges = links.graph.nodes, links.graph.edges
     used = within[edges].all(axis=1)
     seeds = np.zeros(nodes, np.uint32)

@@ -211,8 +211,10 @@ class Committed:
         self._write(number, name=name)
 
     def record(self, what: str, patches: Iterable[Patch]) -> None:
-        """Take up changes that somebody has made to the labels already, such as a brush."""
-        self._edit(what, patches)
+        """Make changes that somebody else has thought of, such as a brush."""
+        kept = list(patches)
+        highest = max((int(patch.new.max()) for patch in kept), default=0)
+        self._edit(what, kept, **{"next id": max(highest + 1, self.fresh)})
 
     def undo(self) -> str:
         """Take the last edit back; returns what it was, empty where there is none."""

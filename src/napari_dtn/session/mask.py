@@ -88,7 +88,8 @@ class Mask:
             found: NDArray[np.bool_] = self.within(int(first) % self.shape[0], *whole)[tuple(others)]
             return found
         if not isinstance(first, slice):
-            return np.asarray(self)[key]
+            anywhere: NDArray[np.bool_] = np.asarray(self)[key]
+            return anywhere
         planes = [self.within(z, *whole) for z in range(*first.indices(self.shape[0]))]
         stack = np.stack(planes) if planes else np.zeros((0, *self.shape[1:]), bool)
         part: NDArray[np.bool_] = stack[(slice(None), *others)]

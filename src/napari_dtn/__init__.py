@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_dtn.phantom import make_phantom
     from napari_dtn.predict import predict, predict_slice
     from napari_dtn.session import ClickSession
+    from napari_dtn.segmenting import segment
     from napari_dtn.train import train
     from napari_dtn.volume.opening import open_volume
 
@@ -29,6 +30,7 @@ __all__ = [
     "open_volume",
     "predict",
     "predict_slice",
+    "segment",
     "train",
 ]
 
@@ -39,6 +41,7 @@ _HOMES = {
     "open_volume": "napari_dtn.volume.opening",
     "predict": "napari_dtn.predict",
     "predict_slice": "napari_dtn.predict",
+    "segment": "napari_dtn.segmenting",
     "train": "napari_dtn.train",
 }
 

@@ -307,11 +307,14 @@ class FragmentSettings:
         fragment, so less smoothing gives more and smaller ones.
     height_smoothing
         Standard deviation of the smoothing of the probability along whose ridges fragments meet, in pixels.
+    smallest
+        Pixels of a fragment; smaller ones go to their neighbours, unless there are no others.
     """
 
     threshold: Annotated[float, {"min": 0.0, "max": 1.0}] = 0.3
     seed_smoothing: Annotated[float, {"min": 0.0, "max": 64.0}] = 2.0
     height_smoothing: Annotated[float, {"min": 0.0, "max": 64.0}] = 1.0
+    smallest: Annotated[int, {"min": 1, "max": 1_000_000}] = 50
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -330,11 +333,17 @@ class SegmentSettings:
         of the largest mean probability first, until none is left above the prior).
     prior
         Probability of a merge from which joining two fragments gains: more of it gives more, smaller objects.
+    part_slices
+        Slices of a part of a volume, which is worked on as one.
+    part_side
+        Largest side of a part in pixels, rounded up to whole chunks of 256. Larger slices are cut.
     """
 
     fragments: FragmentSettings = field(default_factory=FragmentSettings)
     solver: Solver = "multicut"
-    prior: Annotated[float, {"min": 0.01, "max": 0.99}] = 0.5
+    prior: Annotated[float, {"min": 0.01, "max": 0.99}] = 0.6
+    part_slices: Annotated[int, {"min": 1, "max": 65536}] = 16
+    part_side: Annotated[int, {"min": 1, "max": 1048576}] = 4096
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -7,14 +7,11 @@ workers read the volume and write chunks of their own. So a run may be killed, a
 from __future__ import annotations
 
 import copy
-import logging
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +20,7 @@ import torch
 
 from napari_dtn.nn.checkpoint import Model
 from napari_dtn.predict.blending import Strip
-from napari_dtn.predict.blocks import Block, Blocks, Box
+from napari_dtn.predict.blocks import Blocks, Box
 from napari_dtn.predict.events import Progress, TileDone
 from napari_dtn.predict.output import BlockWriter, Output, Store, open_output
 from napari_dtn.predict.pipeline import BlockDone, Engine, run_blocks
@@ -33,11 +30,7 @@ from napari_dtn.predict.whole import blocks_of, checks_of, engine_of, finish, wa
 from napari_dtn.settings import PredictSettings, usable_cores
 from napari_dtn.volume.intensity import Intensity
 from napari_dtn.volume.opening import Volume
-
-logger = logging.getLogger(__name__)
-
-_QUEUED = 3  # blocks that are handed out for each worker: enough that none waits for the next
-_RETRIES = 2  # of a block that fails; one whose worker is lost is handed to another anyway
+from napari_dtn.workers import check_installed, client_of, computed
 
 
 def write_on_cluster(
@@ -50,19 +43,10 @@ def write_on_cluster(
     scheduler: str = "",
 ) -> Iterator[TileDone]:
     """Predict a box into an output by a cluster; see :func:`napari_dtn.predict.predict`."""
-    _check_installed()
+    check_installed()
     wanted = wanted_output(predictor, box)
     output = open_output(Path(path).absolute(), wanted, overwrite)
     return _steps(predictor, output, blocks_of(predictor, wanted), workers, scheduler)
-
-
-def _check_installed() -> None:
-    try:
-        import distributed  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "Workers need dask.distributed, which is not installed: pip install 'napari-dtn[cluster]'."
-        ) from error
 
 
 def _steps(
@@ -70,57 +54,17 @@ def _steps(
 ) -> Iterator[TileDone]:
     finished = set(output.journal.finished)
     progress = Progress(blocks, finished)
-    todo = (block for block in blocks if block.number not in finished)
+    todo = (number for number in range(len(blocks)) if number not in finished)
     payload = cloudpickle.dumps(_job(predictor, output.store, blocks, workers))
     try:
-        with _client(workers, scheduler) as client:
-            for done in _computed(client, payload, todo):
+        with client_of(workers, scheduler) as client:
+            for done in computed(client, _compute, payload, todo):
                 output.journal.add(done)
                 yield from progress.block_written(done.block)
         checks = checks_of(predictor.volume, output.store.box[0])
         yield from finish(checks, output, progress)
     finally:
         output.journal.close()
-
-
-@contextmanager
-def _client(workers: int, scheduler: str) -> Iterator[Any]:
-    """Connect to a scheduler, or to a cluster of this machine that ends with the block."""
-    from distributed import Client, LocalCluster
-
-    if scheduler:
-        with Client(scheduler) as client:
-            logger.info("Dashboard: %s", client.dashboard_link)
-            yield client
-        return
-    with LocalCluster(n_workers=workers, threads_per_worker=1) as cluster, Client(cluster) as client:
-        logger.info("Dashboard: %s", client.dashboard_link)
-        yield client
-
-
-def _computed(client: Any, payload: bytes, todo: Iterator[Block]) -> Iterator[BlockDone]:
-    """Yield blocks as workers finish them; a few for each worker are under way at any time."""
-    from distributed import as_completed
-
-    # A task's result, not scattered data: it is made again when the workers that hold it are lost.
-    shared = client.submit(_hand_on, payload, pure=False)
-
-    def submit(block: Block) -> Any:
-        return client.submit(_compute, shared, block.number, pure=False, retries=_RETRIES)
-
-    futures = {submit(block) for block in islice(todo, _QUEUED * max(1, len(client.ncores())))}
-    completed = as_completed(futures)
-    try:
-        for future in completed:
-            futures.discard(future)
-            done: BlockDone = future.result()
-            for block in islice(todo, max(1, _QUEUED * len(client.ncores()) - len(futures))):
-                another = submit(block)
-                futures.add(another)
-                completed.add(another)
-            yield done
-    finally:
-        client.cancel([*futures, shared])
 
 
 # ---- in a worker
@@ -153,10 +97,6 @@ def _job(predictor: Predictor, store: Store, blocks: Blocks, workers: int) -> _J
     settings = replace(predictor.settings, threads=threads)
     device = predictor.model.device.type
     return _Job(model, device, predictor.volume, settings, predictor.intensity, store, blocks)
-
-
-def _hand_on(payload: bytes) -> bytes:
-    return payload
 
 
 _one_at_a_time = threading.Lock()  # a worker has one model, and gives it all of its device

@@ -17,6 +17,8 @@ from bioimage_cpp.graph.multicut import (
 from napari_dtn.settings import SegmentSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from napari_dtn.segment.graph import RegionGraph
@@ -45,15 +47,70 @@ def agglomerate(
         The object of each fragment, shape (nodes,): ids from 1 in the order of the first fragment; 0 for
         node 0. ``agglomerate(...)[fragments]`` is the segmentation.
     """
-    plain = UndirectedGraph.from_unique_edges(graph.nodes, graph.edges.astype(np.uint64))
-    objects = _SOLVERS[settings.solver](plain, merge_weights(probability, settings.prior))
-    return _numbered(objects)
+    weights = merge_weights(probability, settings.prior)
+    return _numbered(_SOLVERS[settings.solver](_graph(graph.nodes, graph.edges), weights))
+
+
+def agglomerate_in_parts(
+    graph: RegionGraph,
+    probability: NDArray[np.float32],
+    parts: NDArray[np.int64],
+    settings: SegmentSettings = _DEFAULT,
+) -> NDArray[np.uint32]:
+    """Join fragments to objects in each part, then these: for graphs too large for one solver.
+
+    Parameters
+    ----------
+    parts
+        The part that each fragment lies in, shape (nodes,). Others as for :func:`agglomerate`, result too.
+    """
+    solve, weights = _SOLVERS[settings.solver], merge_weights(probability, settings.prior)
+    joined = np.arange(graph.nodes)
+    for _, nodes, inner in _inside(graph, parts):
+        local = np.searchsorted(nodes, graph.edges[inner])
+        joined[nodes] = nodes[_first_of_each(solve(_graph(len(nodes), local), weights[inner]))]
+    left, ids = np.unique(joined, return_inverse=True)
+    edges, gains = _contracted(ids[graph.edges], weights)
+    return _numbered(solve(_graph(len(left), edges), gains)[ids])
 
 
 def merge_weights(probability: NDArray[np.float32], prior: float) -> NDArray[np.float64]:
     """Return what a merge gains, shape (E,): the log odds of the probability against those of the prior."""
     p = np.clip(probability, _CERTAIN, 1 - _CERTAIN).astype(np.float64)
     return np.asarray(np.log(p / (1 - p)) - np.log(prior / (1 - prior)))
+
+
+def _graph(nodes: int, edges: NDArray[np.int64]) -> UndirectedGraph:
+    return UndirectedGraph.from_unique_edges(nodes, edges.astype(np.uint64))
+
+
+def _inside(
+    graph: RegionGraph, parts: NDArray[np.int64]
+) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield each part with its nodes and its inner edges, both in order."""
+    first, second = parts[graph.edges].T
+    nodes, edges = np.argsort(parts, kind="stable"), np.flatnonzero(first == second)
+    edges = edges[np.argsort(first[edges], kind="stable")]
+    for part in np.unique(parts):
+        a, b = np.searchsorted(parts[nodes], [part, part + 1])
+        c, d = np.searchsorted(first[edges], [part, part + 1])
+        yield int(part), nodes[a:b], edges[c:d]
+
+
+def _first_of_each(objects: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return, for each node, the first node of its object."""
+    _, first, which = np.unique(objects, return_index=True, return_inverse=True)
+    return np.asarray(first[which])
+
+
+def _contracted(
+    edges: NDArray[np.int64], weights: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Add up the weights between the same two objects; what lies inside one is gone."""
+    between = edges[:, 0] != edges[:, 1]
+    pairs, which = np.unique(np.sort(edges[between], axis=1), axis=0, return_inverse=True)
+    gains = np.bincount(which, weights[between], len(pairs))
+    return np.asarray(pairs), np.asarray(gains, np.float64)
 
 
 def _multicut(graph: UndirectedGraph, weights: NDArray[np.float64]) -> NDArray[np.uint64]:

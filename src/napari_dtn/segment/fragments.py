@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from bioimage_cpp.distance import distance_transform
 from bioimage_cpp.filters import gaussian_smoothing
-from bioimage_cpp.segmentation import label, watershed
+from bioimage_cpp.segmentation import label, relabel_sequential, watershed
 from scipy.ndimage import maximum_filter
 
 from napari_dtn.settings import FragmentSettings
@@ -35,8 +35,34 @@ def slice_fragments(
     NDArray
         Ids 1 to n, shape (Y, X): a pixel that no fragment claims does not exist.
     """
-    height = _smooth(np.asarray(boundary, np.float32), settings.height_smoothing)
-    return np.asarray(watershed(height, _seeds(boundary, settings)))
+    return seeded_fragments(boundary, settings)[0]
+
+
+def seeded_fragments(
+    boundary: NDArray[np.float32], settings: FragmentSettings = _DEFAULT
+) -> tuple[NDArray[np.uint32], NDArray[np.intp]]:
+    """Cut a slice into fragments, and say where each began.
+
+    Returns
+    -------
+    fragments
+        As :func:`slice_fragments`.
+    seeds
+        The first pixel of the seed of fragments 1 to n, as its place in reading order. It depends on its
+        surroundings alone: seen in two overlapping windows, a fragment begins at one and the same pixel.
+    """
+    height, seeds = (
+        _smooth(np.asarray(boundary, np.float32), settings.height_smoothing),
+        _seeds(boundary, settings),
+    )
+    fragments = watershed(height, seeds)
+    small = np.bincount(fragments.ravel()) < settings.smallest
+    if small[1:].any() and not small[1:].all():
+        seeds = relabel_sequential(np.where(small[seeds], np.uint32(0), seeds))[0]
+        fragments = watershed(height, seeds)
+    places = np.flatnonzero(seeds)
+    _, first = np.unique(seeds.ravel()[places], return_index=True)
+    return np.asarray(fragments), places[first]
 
 
 def stack_fragments(

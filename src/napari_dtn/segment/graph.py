@@ -6,21 +6,35 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from bioimage_cpp.graph import region_adjacency_graph
-from bioimage_cpp.graph.features import COMPLEX_EDGE_FEATURE_NAMES, edge_map_features_complex
+from bioimage_cpp.graph.distributed import block_edge_map_stats, finalize_edge_features
+
+from napari_dtn.segment.evidence import FEATURES as FEATURES
+from napari_dtn.segment.evidence import Fragments, evidence
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-#: What each column of ``RegionGraph.features`` holds.
-FEATURES = (
-    *(f"boundary {name}" for name in COMPLEX_EDGE_FEATURE_NAMES),  # size: pairs of touching pixels
-    "smaller fragment",
-    "larger fragment",
-    "share of the smaller",
-    "share of the larger",
-    "difference of grey values",
-)
+    Box = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True, eq=False)
+class Borders:
+    """Pairs of fragments that touch, and what lies along their common border.
+
+    Parameters
+    ----------
+    edges
+        The pairs, u < v, int64, shape (E, 2).
+    boundary, grey
+        Mean, standard deviation, minimum, maximum and number of the pairs of touching pixels, of the
+        probability of boundary and of the grey values, shape (E, 5).
+    """
+
+    edges: NDArray[np.int64]
+    boundary: NDArray[np.float64]
+    grey: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,43 +78,87 @@ def region_graph(
     boundary
         Probability of boundary in [0, 1], same shape.
     image
-        Grey values in any unit, same shape; without it their differences count as none.
+        Grey values in any unit, same shape; without it the evidence of grey values is unknown (NaN).
     """
-    rag = region_adjacency_graph(fragments)
-    edges = np.asarray(rag.uv_ids()).astype(np.int64)
-    sizes = np.bincount(fragments.ravel(), minlength=rag.number_of_nodes)
-    slices = _slice_of_each(fragments, rag.number_of_nodes)
-    grey = _grey_values(fragments, image, sizes)
-    borders = edge_map_features_complex(rag, fragments, np.asarray(boundary, np.float32))
-    features = np.column_stack([borders, _pair_features(edges, borders[:, -1], sizes, grey)])
-    u, v = edges.T
-    return RegionGraph(len(sizes), edges, slices[u] != slices[v], features.astype(np.float32), sizes)
+    grey = None if image is None else standardised(image)
+    return graph_of(borders(fragments, boundary, grey), measure(fragments, boundary, grey))
 
 
-def _slice_of_each(fragments: NDArray[np.uint32], nodes: int) -> NDArray[np.int64]:
-    slices = np.zeros(nodes, np.int64)
-    for z, plane in enumerate(fragments):
-        slices[np.unique(plane)] = z
-    return slices
+def standardised(image: NDArray[Any]) -> NDArray[np.float32]:
+    """Return grey values as standard deviations from their mean."""
+    return np.asarray((image - image.mean()) / (image.std() or 1.0), np.float32)
 
 
-def _grey_values(
-    fragments: NDArray[np.uint32], image: NDArray[Any] | None, sizes: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Average the grey values of each fragment, in standard deviations of the image."""
-    if image is None:
-        return np.zeros(len(sizes))
-    sums = np.bincount(fragments.ravel(), image.ravel(), minlength=len(sizes))
-    return sums / np.maximum(sizes, 1) / (float(image.std()) or 1.0)
+def graph_of(found: Borders, fragments: Fragments) -> RegionGraph:
+    """Make the graph of borders in any order, and of the fragments that they belong to."""
+    order = np.lexsort((found.edges[:, 1], found.edges[:, 0]))
+    found = Borders(found.edges[order], found.boundary[order], found.grey[order])
+    u, v = found.edges.T
+    across = fragments.slices[u] != fragments.slices[v]
+    features = evidence(found, fragments, across)
+    return RegionGraph(len(fragments.sizes), found.edges, across, features, fragments.sizes)
 
 
-def _pair_features(
-    edges: NDArray[np.int64],
-    contact: NDArray[np.float64],
-    sizes: NDArray[np.int64],
-    grey: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Compare the two fragments of every edge; ``contact`` counts the pairs of pixels that touch."""
-    smaller, larger = np.sort(sizes[edges], axis=1).T
-    u, v = edges.T
-    return np.column_stack([smaller, larger, contact / smaller, contact / larger, np.abs(grey[u] - grey[v])])
+def borders(
+    fragments: NDArray[np.uint32],
+    boundary: NDArray[np.float32],
+    grey: NDArray[np.float32] | None = None,
+    own: Box | None = None,
+) -> Borders:
+    """Measure the borders of a stack, or of a part of it.
+
+    Parameters
+    ----------
+    fragments
+        Ids, shape (Z, Y, X).
+    boundary, grey
+        Same shape.
+    own
+        Only pairs of pixels whose first pixel lies in this part count; with one more pixel at its far faces,
+        the parts that a volume is cut into count every pair once.
+    """
+    part = own or tuple(slice(0, size) for size in fragments.shape)
+    begin, shape = [side.start for side in part], [side.stop - side.start for side in part]
+
+    def along(values: NDArray[np.float32]) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:
+        edges, table = block_edge_map_stats(fragments, values, begin, shape, number_of_threads=1)
+        return edges, finalize_edge_features(table, compute_complex_features=True)
+
+    edges, of_boundary = along(boundary)
+    of_grey = np.full_like(of_boundary, np.nan) if grey is None else along(grey)[1]
+    return Borders(edges.astype(np.int64), of_boundary, of_grey)
+
+
+def measure(
+    fragments: NDArray[np.uint32],
+    boundary: NDArray[np.float32],
+    grey: NDArray[np.float32] | None = None,
+    corner: Sequence[int] = (0, 0, 0),
+) -> Fragments:
+    """Measure the fragments of a stack: row i is fragment i.
+
+    Parameters
+    ----------
+    fragments
+        Ids, shape (Z, Y, X).
+    boundary, grey
+        Same shape.
+    corner
+        Where the first pixel lies in the volume, (Z, Y, X).
+    """
+    ids = fragments.ravel()
+    sizes = np.bincount(ids)
+
+    def average(values: NDArray[Any]) -> NDArray[np.float64]:
+        sums = np.bincount(ids, np.broadcast_to(values, fragments.shape).ravel(), len(sizes))
+        return sums / np.maximum(sizes, 1)
+
+    z, y, x = (np.arange(size) + start for size, start in zip(fragments.shape, corner, strict=True))
+    slices = np.zeros(len(sizes), np.int64)
+    for number, plane in zip(z, fragments, strict=True):
+        slices[plane] = number
+    unknown = np.full(len(sizes), np.nan)
+    mean = unknown if grey is None else average(grey)
+    variance = unknown if grey is None else average(grey * grey) - mean * mean
+    centres = np.column_stack([average(y[:, None]), average(x)])
+    return Fragments(sizes, slices, centres, average(boundary), mean, np.sqrt(np.maximum(variance, 0)))

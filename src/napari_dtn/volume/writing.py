@@ -171,6 +171,30 @@ def write_labels(
     return _write(path, stack, dtype, described, attributes, overwrite)
 
 
+def labels_place(image: str | Path, name: str) -> Path:
+    """Return where labels of an OME-Zarr image lie.
+
+    Raises
+    ------
+    ValueError
+        There is no OME-Zarr image on this machine at that path.
+    """
+    group = zarr.open(str(image), mode="r") if is_zarr(Path(image)) else None
+    if group is None or multiscales(dict(group.attrs)) is None:
+        raise ValueError(
+            f"{image} is no OME-Zarr image; give one, or write labels of their own with --output."
+        )
+    return Path(image) / "labels" / name
+
+
+def list_labels(image: str | Path, name: str) -> None:
+    """Name labels that lie in an OME-Zarr image in its list of labels, as OME-Zarr 0.5 asks for."""
+    group = zarr.open_group(str(Path(image) / "labels"), mode="a", zarr_format=3)
+    known: Any = group.attrs.get("ome", {})
+    names = [*(one for one in known.get("labels", []) if one != name), name]
+    group.update_attributes({"ome": {"version": "0.5", "labels": names}})
+
+
 def read_attributes(path: str | Path) -> dict[str, Any]:
     """Return the provenance that was stored with an image or labels; empty where there is none."""
     place = place_of(path)
@@ -255,7 +279,7 @@ def _create_group(
     if path.is_symlink() or (path.exists() and not (path.is_dir() and not any(path.iterdir()))):
         if not overwrite:
             raise FileExistsError(f"{path} exists; choose another path, or replace it with --overwrite.")
-        _delete(path)
+        delete_image(path)
     return zarr.create_group(
         str(path),
         zarr_format=ZARR_FORMATS[described.version],
@@ -263,7 +287,7 @@ def _create_group(
     )
 
 
-def _delete(path: Path) -> None:
+def delete_image(path: Path) -> None:
     """Delete an OME-Zarr image: its metadata and its levels, and nothing that someone put beside them."""
     image = multiscales(dict(zarr.open(str(path), mode="r").attrs)) if is_zarr(path) else None
     if image is None or path.is_symlink():

@@ -1,11 +1,14 @@
+"""Boundaries become fragments, and fragments objects."""
+
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
-from napari_dtn.segment.agglomerate import agglomerate
+from napari_dtn.segment.agglomerate import agglomerate, agglomerate_in_parts
 from napari_dtn.segment.fragments import slice_fragments, stack_fragments
-from napari_dtn.segment.graph import FEATURES, region_graph
+from napari_dtn.segment.graph import FEATURES, RegionGraph, region_graph
 from napari_dtn.segment.merging import merge_probabilities
-from napari_dtn.settings import SegmentSettings
+from napari_dtn.settings import FragmentSettings, SegmentSettings, Solver
 
 
 def two_rooms(depth: int = 3) -> np.ndarray:
@@ -30,7 +33,7 @@ def test_a_slice_without_structure_is_one_fragment(value: float) -> None:
 
 
 @pytest.mark.parametrize("solver", ["multicut", "mean"])
-def test_a_wall_separates_two_objects_through_the_stack(solver: str) -> None:
+def test_a_wall_separates_two_objects_through_the_stack(solver: Solver) -> None:
     boundary = two_rooms()
     fragments = stack_fragments(boundary)
     graph = region_graph(fragments, boundary)
@@ -49,3 +52,29 @@ def test_edges_are_within_or_across() -> None:
     assert np.array_equal(graph.across, slices[graph.edges[:, 0]] != slices[graph.edges[:, 1]])
     assert np.all(graph.edges[:, 0] < graph.edges[:, 1])
     assert graph.sizes.sum() == fragments.size
+
+
+def test_no_fragment_is_smaller_than_asked_for() -> None:
+    rough = np.random.default_rng(0).random((2, 200, 200), np.float32)
+    boundary = gaussian_filter(rough[0], 2) + 0.05 * rough[1]
+    boundary = (boundary - boundary.min()) / (boundary.max() - boundary.min())
+    sizes = {
+        least: np.bincount(slice_fragments(boundary, FragmentSettings(smallest=least)).ravel())[1:]
+        for least in (1, 100)
+    }
+    assert sizes[1].min() < 100
+    assert sizes[100].min() >= 100
+    assert sizes[100].sum() == boundary.size
+
+
+@pytest.mark.parametrize("solver", ["multicut", "mean"])
+def test_objects_of_parts_are_joined_where_parts_meet(solver: Solver) -> None:
+    """A chain of ten fragments in five parts, cut once by its evidence, falls into two objects."""
+    edges = np.column_stack([np.arange(1, 10), np.arange(2, 11)])
+    graph = RegionGraph(11, edges, np.zeros(9, bool), np.zeros((9, 0), np.float32), np.full(11, 5))
+    probability = np.where(edges[:, 0] == 4, 0.1, 0.9).astype(np.float32)
+    parts = np.array([-1, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4])
+    settings = SegmentSettings(solver=solver)
+    expected = [0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2]
+    assert agglomerate_in_parts(graph, probability, parts, settings).tolist() == expected
+    assert agglomerate(graph, probability, settings).tolist() == expected

@@ -1,0 +1,89 @@
+"""What is segmented: boundaries, the image that they came from, and the slices that are no good."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_dtn.volume.opening import Volume, open_volume
+from napari_dtn.volume.writing import read_attributes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import dask.array as da
+
+    from napari_dtn.segmenting.parts import Box
+    from napari_dtn.settings import Roi
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What is segmented, and where it lies.
+
+    Parameters
+    ----------
+    boundary
+        Probabilities of the box, (Z, Y, X).
+    image, grey
+        The whole image and its part in the box; None without one.
+    volume
+        The boundaries as they were opened.
+    corner
+        First voxel of the box, counted in the volume that the boundaries were predicted of.
+    bad
+        Slices of the box that are left out.
+    """
+
+    boundary: da.Array
+    image: Volume | None
+    grey: da.Array | None
+    volume: Volume
+    corner: tuple[int, int, int]
+    bad: frozenset[int]
+
+
+def open_source(boundaries: str | Path, roi: Roi, image: Volume | None) -> Source:
+    """Open boundaries and image, and take of both what the box asks for.
+
+    Slices that are marked as bad are left out; duplicated ones are as good as what they repeat.
+    """
+    volume = open_volume(boundaries)
+    origin = [round(shift) for shift in volume.origin]
+    whole = tuple(side + start for side, start in zip(volume.shape, origin, strict=True))
+    box = _box(roi, origin, whole)
+    inside = _shifted(box, origin)
+    marked = read_attributes(boundaries).get("bad_slices", [])
+    bad = {int(one["z"]) - inside[0].start for one in marked if one["kind"] != "duplicated"}
+    grey = None if image is None else _laid_over(image, box)
+    corner = (box[0].start, box[1].start, box[2].start)
+    return Source(volume.data[inside], image, grey, volume, corner, frozenset(bad))
+
+
+def _box(roi: Roi, origin: list[int], end: tuple[int, ...]) -> Box:
+    """Return the box to segment, in voxels of the volume."""
+    ends = [
+        (start if low is None else low, stop if high is None else high)
+        for (low, high), start, stop in zip((roi.z, roi.y, roi.x), origin, end, strict=True)
+    ]
+    for axis, (low, high), start, stop in zip("zyx", ends, origin, end, strict=True):
+        if not start <= low < high <= stop:
+            raise ValueError(f"{axis} range {low}:{high} does not fit: the boundaries cover {start}:{stop}.")
+    z, y, x = (slice(low, high) for low, high in ends)
+    return z, y, x
+
+
+def _shifted(box: Box, origin: list[int]) -> Box:
+    z, y, x = (slice(a.start - o, a.stop - o) for a, o in zip(box, origin, strict=True))
+    return z, y, x
+
+
+def _laid_over(image: Volume, box: Box) -> da.Array:
+    inside = _shifted(box, [round(shift) for shift in image.origin])
+    for axis, side, size in zip("zyx", inside, image.shape, strict=True):
+        if side.start < 0 or side.stop > size:
+            raise ValueError(
+                f"{image.name} covers {axis} 0:{size}; the boundaries need {side.start}:{side.stop}."
+            )
+    part: da.Array = image.data[inside]
+    return part

@@ -1,0 +1,69 @@
+"""The classifier of merges is plain numbers, evaluated as the network that it came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from napari_dtn.segment.evidence import FEATURES
+from napari_dtn.segment.merging import (
+    EdgeClassifier,
+    EdgeNetwork,
+    bundled_classifier,
+    load_classifier,
+    save_classifier,
+)
+
+
+@pytest.fixture
+def features() -> np.ndarray:
+    return np.random.default_rng(0).normal(3, 2, (50, len(FEATURES))).astype(np.float32)
+
+
+def network_of(layers: torch.nn.Sequential) -> EdgeNetwork:
+    pairs = tuple(
+        (layer.weight.detach().numpy().T, layer.bias.detach().numpy())
+        for layer in layers
+        if isinstance(layer, torch.nn.Linear)
+    )
+    return EdgeNetwork(np.full(len(FEATURES), 3, np.float32), np.full(len(FEATURES), 2, np.float32), pairs)
+
+
+def test_it_computes_what_torch_computes(features: np.ndarray) -> None:
+    torch.manual_seed(0)
+    layers = torch.nn.Sequential(
+        torch.nn.Linear(len(FEATURES), 8), torch.nn.SiLU(), torch.nn.Linear(8, 1), torch.nn.Flatten(0)
+    )
+    with torch.no_grad():
+        expected = torch.sigmoid(layers(torch.from_numpy((features - 3) / 2))).numpy()
+    assert np.allclose(network_of(layers)(features), expected, atol=1e-6)
+
+
+def test_unknown_evidence_counts_as_usual(features: np.ndarray) -> None:
+    unknown, usual = features.copy(), features.copy()
+    unknown[:, 4], usual[:, 4] = np.nan, 3
+    network = network_of(torch.nn.Sequential(torch.nn.Linear(len(FEATURES), 1)))
+    assert np.array_equal(network(unknown), network(usual))
+
+
+def test_it_is_stored_without_code(features: np.ndarray, tmp_path: Path) -> None:
+    network = network_of(torch.nn.Sequential(torch.nn.Linear(len(FEATURES), 1)))
+    save_classifier(tmp_path / "edges.npz", EdgeClassifier(network, network, {"seed": 1}))
+    again = load_classifier(tmp_path / "edges.npz")
+    assert again.card["seed"] == 1
+    assert np.array_equal(again.across(features), network(features))
+
+
+def test_one_that_knows_other_evidence_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = network_of(torch.nn.Sequential(torch.nn.Linear(len(FEATURES), 1)))
+    save_classifier(tmp_path / "edges.npz", EdgeClassifier(network, network, {}))
+    monkeypatch.setattr("napari_dtn.segment.merging.FEATURES", FEATURES[:-1])
+    with pytest.raises(ValueError, match="other evidence"):
+        load_classifier(tmp_path / "edges.npz")
+
+
+def test_the_one_that_comes_along_says_what_it_was_trained_on() -> None:
+    assert "z 0-79" in bundled_classifier().card["data"]

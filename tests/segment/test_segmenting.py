@@ -1,0 +1,169 @@
+"""Whole volumes: cut into parts they give the same objects, and killed at any moment the same labels."""
+
+from __future__ import annotations
+
+import json
+import signal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from scipy.ndimage import gaussian_filter
+
+import napari_dtn as dtn
+from napari_dtn.metrics import boundary_target, label_scores
+from napari_dtn.phantom import Phantom, PhantomSettings, make_phantom
+from napari_dtn.segmenting import segment_steps
+from napari_dtn.settings import Roi, SegmentSettings
+from napari_dtn.volume.opening import open_volume
+from napari_dtn.volume.writing import read_attributes, write_image
+from support.engine import files_in, run_program
+
+SHAPE = (9, 600, 600)
+IN_PARTS = SegmentSettings(part_slices=3, part_side=256)
+AS_ONE = SegmentSettings(part_slices=100, part_side=1024)
+
+
+@cache
+def tissue() -> Phantom:
+    """Neurites that run through all slices, and cross every face of a part."""
+    return make_phantom(PhantomSettings(shape=SHAPE, jitter=0, boutons=0))
+
+
+@pytest.fixture(scope="module")
+def boundaries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prediction of the tissue, noisy, whose slice 4 is marked as bad and black."""
+    path = tmp_path_factory.mktemp("tissue") / "boundaries.zarr"
+    wall = gaussian_filter(boundary_target(tissue().labels).astype(np.float32), (0, 1, 1))
+    values = (
+        (255 * wall + np.random.default_rng(0).uniform(0, 0.1 * 255, SHAPE)).clip(0, 255).astype(np.uint8)
+    )
+    values[4] = 0
+    write_image(
+        path,
+        values,
+        voxel_size=(30, 6, 6),
+        translation=(300, 0, 0),
+        attributes={"bad_slices": [{"z": 4, "kind": "black"}]},
+    )
+    return path
+
+
+def labels_of(boundaries: Path, output: Path, settings: SegmentSettings, **options: Any) -> np.ndarray:
+    for _ in segment_steps(boundaries, output, settings=settings, **options):
+        pass
+    return np.asarray(zarr.open(str(output))["0"])
+
+
+@pytest.fixture(scope="module")
+def in_parts(boundaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("parts") / "labels.zarr"
+    labels_of(boundaries, output, IN_PARTS)
+    return output
+
+
+GOOD = [z for z in range(SHAPE[0]) if z != 4]
+
+
+def test_parts_give_the_objects_of_one(boundaries: Path, in_parts: Path, tmp_path: Path) -> None:
+    whole = labels_of(boundaries, tmp_path / "one.zarr", AS_ONE)[GOOD]
+    parts = np.asarray(zarr.open(str(in_parts))["0"])[GOOD]
+    scores = label_scores(parts, whole)
+    assert scores.voi_split + scores.voi_merge < 0.05
+    truth = label_scores(whole, tissue().labels[GOOD])
+    assert truth.are < 0.1
+
+
+def test_no_object_ends_at_the_face_of_a_part(in_parts: Path) -> None:
+    """Away from walls, pixels on both sides of a face have one id."""
+    labels, wall = np.asarray(zarr.open(str(in_parts))["0"]), boundary_target(tissue().labels)
+    for axis, face in ((1, 256), (1, 512), (2, 256), (2, 512)):
+        before, behind = (np.take(labels, at, axis)[GOOD] for at in (face - 1, face))
+        inside = ~(np.take(wall, face - 1, axis) | np.take(wall, face, axis))[GOOD]
+        assert (before == behind)[inside].mean() > 0.99
+
+
+def test_objects_go_on_behind_a_bad_slice(in_parts: Path) -> None:
+    labels, ids = np.asarray(zarr.open(str(in_parts))["0"]), tissue().labels
+    assert not labels[4].any()
+    same = (ids[3] == ids[5]) & (ids[3] > 0)
+    assert (labels[3] == labels[5])[same].mean() > 0.9
+
+
+def test_labels_lie_where_the_boundaries_lie(in_parts: Path) -> None:
+    opened = open_volume(in_parts)
+    assert opened.voxel_size == (30, 6, 6)
+    assert opened.translation == (300, 0, 0)
+    assert opened.data.dtype == np.uint32
+    assert len(opened.levels) == 2
+    assert read_attributes(in_parts)["settings"]["solver"] == "multicut"
+    assert "image-label" in zarr.open(str(in_parts)).attrs["ome"]
+
+
+def test_a_box_counts_voxels_of_the_volume(boundaries: Path, tmp_path: Path) -> None:
+    roi = Roi(z=(10, 12), y=(100, 300))
+    labels = dtn.segment(boundaries, tmp_path / "labels.zarr", roi=roi)
+    assert labels.shape == (2, 200, 600)
+    assert labels.origin == (10, 100, 0)
+
+
+def test_a_box_outside_names_what_there_is(boundaries: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="z range 0:5 does not fit: the boundaries cover 10:19"):
+        dtn.segment(boundaries, tmp_path / "labels.zarr", roi=Roi(z=(0, 5)))
+
+
+def test_labels_that_are_there_are_kept(boundaries: Path, in_parts: Path) -> None:
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        dtn.segment(boundaries, in_parts)
+
+
+KILLED = """
+import os, signal, sys
+from importlib import import_module
+from napari_dtn.segmenting import segment_steps
+from napari_dtn.settings import SegmentSettings
+module, name = sys.argv[3].rsplit(".", 1)
+module, real, calls = import_module(module), getattr(import_module(module), name), []
+def killed(*args, **kwargs):
+    calls.append(None)
+    result = real(*args, **kwargs)
+    if len(calls) == int(sys.argv[4]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+setattr(module, name, killed)
+settings = SegmentSettings(part_slices=3, part_side=256)
+list(segment_steps(sys.argv[1], sys.argv[2], settings=settings))
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "call"),
+    [
+        ("napari_dtn.segmenting.work.seeded_fragments", 20),
+        ("napari_dtn.segmenting.work.save_borders", 5),
+        ("napari_dtn.segmenting.running.merge_probabilities", 1),
+        ("napari_dtn.segmenting.running.write_labels", 1),
+    ],
+)
+def test_killed_and_gone_on_with(
+    function: str, call: int, boundaries: Path, in_parts: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "labels.zarr"
+    ended = run_program(KILLED, boundaries, output, function, call)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert not output.exists()
+    labels_of(boundaries, output, IN_PARTS)
+    assert files_in(output) == files_in(in_parts)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["labels.zarr"]
+
+
+def test_other_settings_do_not_go_on_with_unfinished_work(boundaries: Path, tmp_path: Path) -> None:
+    steps = segment_steps(boundaries, tmp_path / "labels.zarr", settings=IN_PARTS)
+    next(steps)
+    with pytest.raises(ValueError, match="settings was"):
+        segment_steps(boundaries, tmp_path / "labels.zarr", settings=AS_ONE)
+    facts = json.loads((tmp_path / "labels.zarr.unfinished" / "facts.json").read_text())
+    assert facts["settings"]["part_slices"] == 3

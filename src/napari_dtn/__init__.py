@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from napari_dtn.nn.checkpoint import load_model
     from napari_dtn.phantom import make_phantom
     from napari_dtn.predict import predict, predict_slice
-    from napari_dtn.session import ClickSession
     from napari_dtn.segmenting import segment
+    from napari_dtn.session import ClickSession
     from napari_dtn.train import train
     from napari_dtn.volume.opening import open_volume
 

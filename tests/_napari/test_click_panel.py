@@ -13,11 +13,12 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_dtn._napari.job import stop_all_jobs
+from support.rooms import by_walls, walls
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SHAPE, ROOM = (5, 96, 128), 32
+SHAPE = (5, 96, 128)
 PATIENCE = 60_000
 CONTROLS = (
     *("image", "source", "folder", "folder_choice", "mode", "threshold", "threshold_value", "overlap", "on"),
@@ -27,21 +28,15 @@ CONTROLS = (
 FIRST, SECOND, THIRD = (2, 17, 17), (2, 17, 48), (2, 48, 48)
 
 
-def walls() -> np.ndarray:
-    """Boundaries of square rooms; the wall between the first two is thin air."""
-    y, x = np.indices(SHAPE[1:])
-    wall = np.where((y % ROOM < 2) | (x % ROOM < 2), 0.9, 0.02)
-    wall[2:ROOM, ROOM : ROOM + 2] = 0.4
-    return np.broadcast_to(np.round(255 * wall).astype(np.uint8), SHAPE).copy()
-
-
 @pytest.fixture
-def panel(make_napari_viewer, tmp_path):
+def panel(make_napari_viewer, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_dtn.session.evidence.merge_probabilities", by_walls)
+    boundaries = np.round(255 * walls(SHAPE)).astype(np.uint8)
     viewer = make_napari_viewer(show=True)
     viewer.window._qt_window.resize(1200, 800)
-    image = viewer.add_image(255 - walls(), name="em", scale=(30, 6, 6), units=("nm",) * 3)
+    image = viewer.add_image(255 - boundaries, name="em", scale=(30, 6, 6), units=("nm",) * 3)
     shown = {"scale": (30, 6, 6), "units": ("nm",) * 3, "metadata": {"napari_dtn": {"role": "boundaries"}}}
-    viewer.add_image(walls(), name="em boundaries", visible=False, **shown)
+    viewer.add_image(boundaries, name="em boundaries", visible=False, **shown)
     viewer.layers.selection.active = image
     viewer.dims.set_point(0, 60.0)
     viewer.reset_view()

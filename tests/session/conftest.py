@@ -12,6 +12,7 @@ from napari_dtn.session import ClickSession
 from napari_dtn.session.boundaries import StoredBoundaries
 from napari_dtn.settings import ClickSettings
 from napari_dtn.volume.opening import volume_from_array
+from support.rooms import ROOM, by_walls, walls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from napari_dtn.volume.opening import Volume
 
 SHAPE = (12, 96, 128)
-ROOM = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +32,16 @@ class Rooms:
     truth: np.ndarray
 
 
+@pytest.fixture(autouse=True)
+def _by_walls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_dtn.session.evidence.merge_probabilities", by_walls)
+
+
 @pytest.fixture(scope="session")
 def rooms() -> Rooms:
     y, x = np.indices(SHAPE[1:])
     truth = (1 + y // ROOM * (SHAPE[2] // ROOM) + x // ROOM).astype(np.uint32)
-    wall = np.where((y % ROOM < 2) | (x % ROOM < 2), 0.9, 0.02).astype(np.float32)
-    wall[2:ROOM, ROOM : ROOM + 2] = 0.4  # between rooms 1 and 2
-    stack = np.broadcast_to(wall, SHAPE).copy()
+    stack = walls(SHAPE)
     image = np.round(200 * (1 - stack)).astype(np.uint8)
     volume = volume_from_array(image, (30, 6, 6), "rooms")
     return Rooms(volume, StoredBoundaries(stack, SHAPE), np.broadcast_to(truth, SHAPE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from napari_dtn.segment.fragments import slice_fragments
 from napari_dtn.segment.graph import RegionGraph, region_graph
 from napari_dtn.segment.merging import merge_probabilities
 from napari_dtn.session.cache import Cache
+from napari_dtn.settings import usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,16 +114,16 @@ class Evidence:
         int or Stack
             How many slices have their fragments; at last the stack.
         """
-        planes = []
-        for count, z in enumerate(view.z, 1):
-            planes.append(self._fragments(z, view, marks.get(z, ())))
-            yield count
-        starts = np.cumsum([0, *(int(plane.max()) for plane in planes)])
-        offsets = dict(zip(view.z, starts.tolist(), strict=False))
-        stacked = np.stack([plane + np.uint32(start) for plane, start in zip(planes, starts, strict=False)])
-        parts = [self._links(run, view, marks, offsets) for run in _runs(view, reach)]
-        links = _joined(parts, np.bincount(stacked.ravel()))
-        yield Stack(view, stacked, links)
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            planes = []
+            for plane in pool.map(lambda z: self._fragments(z, view, marks.get(z, ())), view.z):
+                planes.append(plane)
+                yield len(planes)
+            starts = np.cumsum([0, *(int(plane.max()) for plane in planes)])
+            offsets = dict(zip(view.z, starts.tolist(), strict=False))
+            parts = [*pool.map(lambda run: self._links(run, view, marks, offsets), _runs(view, reach))]
+        stacked = _stacked(planes, starts)
+        yield Stack(view, stacked, _joined(parts, np.bincount(stacked.ravel())))
 
     def boundary(self, z: int, view: View) -> NDArray[np.float32]:
         """Return the boundaries in a view's window of slice z."""
@@ -155,14 +157,18 @@ class Evidence:
             y, x = view.window
             boundary = np.stack([self.boundary(z, view) for z in run.z])
             image = np.stack([np.asarray(self._image[z, y, x]) for z in run.z])
-            stack = np.stack([plane + np.uint32(start) for plane, start in zip(planes, local, strict=False)])
-            return _links_of(region_graph(stack, boundary, image), run.only_across)
+            return _links_of(region_graph(_stacked(planes, local), boundary, image), run.only_across)
 
         found = self._cache.get(("links", run, view.y, view.x, marked), make, _size)
         shift = np.array([offsets[z] for z in run.z]) - local[:-1]
         edges = found.graph.edges
         moved = edges + shift[np.searchsorted(local, edges, side="left") - 1]
         return Links(replace(found.graph, edges=moved), found.probability)
+
+
+def _stacked(planes: list[NDArray[np.uint32]], starts: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Put slices on each other, the ids of each after those of the one before."""
+    return np.stack([plane + np.uint32(start) for plane, start in zip(planes, starts, strict=False)])
 
 
 def _links_of(graph: RegionGraph, only_across: bool) -> Links:

@@ -207,7 +207,10 @@ def set_up(settings: ClickSettings) -> Action:
 
 def committed(session: ClickSession) -> Iterator[str]:
     """Write the object in work into the labels."""
-    yield f"Object {session.commit()} is in the labels."
+    if session.mask is None:
+        yield "There is nothing to keep: click inside an object."
+    else:
+        yield f"Object {session.commit()} is in the labels."
 
 
 def dropped(session: ClickSession) -> Iterator[str]:

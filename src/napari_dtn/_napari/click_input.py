@@ -103,10 +103,10 @@ class Keys:
     def __init__(self, viewer: napari.viewer.Viewer, actions: dict[str, Callable[[], None]]) -> None:
         self._viewer, self._actions = viewer, actions
 
-    def bind(self, *layers: napari.layers.Layer) -> None:
-        """Bind them in the viewer, and in layers whose own keys would come first."""
-        for target in (self._viewer, *layers):
-            for key, action in self._actions.items():
+    def bind(self, labels: napari.layers.Labels) -> None:
+        """Bind them in the viewer; undo and redo also in labels, whose own ones would come first."""
+        for key, action in self._actions.items():
+            for target in (self._viewer, labels) if key.endswith("Z") else (self._viewer,):
                 target.bind_key(key, lambda _, action=action: action(), overwrite=True)
 
     def unbind(self) -> None:

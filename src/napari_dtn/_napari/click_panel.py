@@ -242,6 +242,12 @@ class ClickPanel(QWidget):
             self._show_status(f"Looking … {step.mask.voxels:,} voxels in {step.slices} slices.")
         elif hasattr(step, "done"):
             self.controls.show_progress(step.done, step.total)
+            self._show_what_was_said(step.done)
+
+    def _show_what_was_said(self, done: int) -> None:
+        """Show the clicks as soon as their object is looked for."""
+        if done == 1 and self._layers is not None and self._desk.session is not None:
+            self._layers.show_prompts(self._desk.session.active.prompts)
 
     def _show_state(self, state: desk.State) -> None:
         if not self.controls.on.isChecked() or self._image not in self._viewer.layers:

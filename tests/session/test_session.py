@@ -14,7 +14,6 @@ import pytest
 
 from napari_dtn.session import Changed, ClickSession, Grown, Prompt
 from napari_dtn.session.boundaries import PANE, PredictedBoundaries, StoredBoundaries
-from napari_dtn.session.store import is_session
 from napari_dtn.volume.opening import open_volume
 
 if TYPE_CHECKING:
@@ -224,7 +223,6 @@ def test_closing_and_opening_goes_on(session, rooms) -> None:
     mask = np.asarray(session.mask)
     session.close()
     again = ClickSession(rooms.volume, boundaries=rooms.boundaries, folder=session.folder)
-    assert is_session(session.folder)
     assert again.objects.all()[0].name == "first"
     assert again.threshold == 0.7
     assert list(again.grow_steps())

@@ -13,7 +13,8 @@ from psygnal import Signal
 from napari_dtn.session.boundaries import PredictedBoundaries
 from napari_dtn.session.committed import Committed
 from napari_dtn.session.evidence import Evidence
-from napari_dtn.session.growing import Active, Grown, Prompt, Searching, grow_steps
+from napari_dtn.session.growing import Grown, Searching, grow_steps
+from napari_dtn.session.prompts import Active, Prompt, from_plain, plain, voxel_of
 from napari_dtn.session.store import open_store
 from napari_dtn.settings import ClickSettings, PredictSettings
 
@@ -171,7 +172,7 @@ class ClickSession:
         ValueError
             The voxel lies outside, or nothing is included yet; then it was not said.
         """
-        for _ in self.steps(Prompt((_voxel(at),), positive)):
+        for _ in self.steps(Prompt((voxel_of(at),), positive)):
             pass
         assert self._mask is not None
         return self._mask
@@ -222,7 +223,7 @@ class ClickSession:
         """
         base = self.objects.mask_of(number)
         self._undone = ()
-        prompts = _prompts(self.objects.prompts_of(number))
+        prompts = from_plain(self.objects.prompts_of(number))
         self._set_active(Active(prompts, number, base, len(prompts)), base)
         return base
 
@@ -242,7 +243,7 @@ class ClickSession:
         if self._mask is None or not self._mask.voxels:
             raise ValueError("There is no object to commit: click inside one first.")
         number = self._active.number or self.objects.fresh
-        self.objects.paint(self._mask, number, self._settings.overlap, _plain(self._active.prompts))
+        self.objects.paint(self._mask, number, self._settings.overlap, plain(self._active.prompts))
         self.drop()
         return number
 
@@ -259,7 +260,7 @@ class ClickSession:
         ValueError
             The voxels are not all in one object, or it is locked.
         """
-        mine, others = tuple(map(_voxel, one)), tuple(map(_voxel, other))
+        mine, others = tuple(map(voxel_of, one)), tuple(map(voxel_of, other))
         numbers = sorted({self.objects.at(at) for at in (*mine, *others)})
         if len(numbers) != 1 or not numbers[0]:
             raise ValueError(f"The places lie in {numbers}; choose places of one object (0 is background).")
@@ -308,7 +309,7 @@ class ClickSession:
 
     def _set_active(self, active: Active, mask: Mask | None) -> None:
         self._active, self._mask = active, mask
-        note = {"number": active.number, "known": active.known, "prompts": _plain(active.prompts)}
+        note = {"number": active.number, "known": active.known, "prompts": plain(active.prompts)}
         self._history.write_note("active", note)
         self.changed.emit(Changed(active=True))
 
@@ -325,19 +326,6 @@ def _predicted(model: Model, volume: Volume, settings: PredictSettings, memory: 
     return PredictedBoundaries(make, volume.shape, memory)
 
 
-def _voxel(at: Iterable[int]) -> tuple[int, int, int]:
-    z, y, x = (int(one) for one in at)
-    return z, y, x
-
-
-def _plain(prompts: Iterable[Prompt]) -> list[Any]:
-    return [asdict(prompt) for prompt in prompts]
-
-
-def _prompts(plain: Iterable[Any]) -> tuple[Prompt, ...]:
-    return tuple(Prompt(tuple(map(_voxel, one["points"])), one["positive"]) for one in plain)
-
-
 def _remembered(note: dict[str, Any] | None, objects: Committed) -> Active:
     """Return the object that was in work when the folder was left."""
     if not note:
@@ -345,4 +333,4 @@ def _remembered(note: dict[str, Any] | None, objects: Committed) -> Active:
     there = note["number"] and objects.history.extents(note["number"])
     base = objects.mask_of(note["number"]) if there else None
     number = note["number"] if there else 0
-    return Active(_prompts(note["prompts"]), number, base, note["known"] if there else 0)
+    return Active(from_plain(note["prompts"]), number, base, note["known"] if there else 0)

@@ -48,8 +48,3 @@ def open_store(folder: Path, volume: Volume) -> History:
             f"{volume.shape}; choose another folder."
         )
     return History(folder / JOURNAL, array)
-
-
-def is_session(folder: Path) -> bool:
-    """Whether a folder holds a session."""
-    return (folder / JOURNAL).is_file()

@@ -31,10 +31,11 @@ import torch
 from experiments import DTN, FIGURE3, PROTOCOL, ROBUST, SCREENS, UNET
 from robustness import changed_slices, isbi
 
-from napari_dtn.nn.backends import make_runner, resolve_device, resolve_precision
 from napari_dtn.nn.checkpoint import load_model
+from napari_dtn.nn.devices import resolve_device, resolve_precision
 from napari_dtn.nn.dtn import build_network
 from napari_dtn.nn.optimise import Trainee
+from napari_dtn.nn.torch_runner import torch_runner
 from napari_dtn.pictures import save_slice
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def table2(options: argparse.Namespace) -> Rows:
     trainees = {
         n: Trainee(build_network(net.settings).to(device), PROTOCOL, bfloat16) for n, net in networks.items()
     }
-    runners = {n: make_runner(net.eval(), device, "eager") for n, net in networks.items()}
+    runners = {n: torch_runner(net.eval(), device) for n, net in networks.items()}
     rounds = 5 if options.quick else 40
     training = _in_turns(
         {n: lambda t=t: float(t.step(0, image.to(device), annotation)) for n, t in trainees.items()}, rounds

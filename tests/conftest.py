@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 # napari reads this when it is imported; without it the tests would overwrite the user's own settings.
 _settings = tempfile.TemporaryDirectory(prefix="napari-dtn-tests-", ignore_cleanup_errors=True)
 os.environ["NAPARI_CONFIG"] = str(Path(_settings.name) / "settings.yaml")
+os.environ["XDG_CACHE_HOME"] = str(Path(_settings.name) / "cache")  # exported graphs, trials
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import pytest  # noqa: E402

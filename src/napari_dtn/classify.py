@@ -73,7 +73,7 @@ def classify(
             f"{card.name} predicts {', '.join(card.class_names)}, and not the {len(CLASS_NAMES)} classes of "
             "PASCAL VOC; train one that does with napari-dtn train --dataset voc."
         )
-    runner = make_runner(model.network, model.device, "auto", precision)
+    runner = make_runner(model, "eager", precision)
     waiting = iter(names)
     while some := list(islice(waiting, _BATCH)):
         pairs = [resized(*folder.read(name), card.patch_size, card.patch_size) for name in some]

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
-Backend = Literal["auto", "eager", "compile"]
-Precision = Literal["auto", "float32", "bfloat16"]
+Backend = Literal["auto", "eager", "compile", "openvino", "onnx"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+TrainPrecision = Literal["auto", "float32", "bfloat16"]
 Sampler = Literal["native", "dense", "indexed"]
 Localisation = Literal["pooled", "spatial", "identity", "random"]
 Skip = Literal["warped", "direct"]
@@ -239,7 +240,7 @@ class TrainSettings:
     cooldown: Annotated[float, {"min": 0.0, "max": 1.0}] = 0.5
     weight_decay: Annotated[float, {"min": 0.0, "max": 1.0}] = 1e-2
     average: Annotated[float, {"min": 0.0, "max": 0.99999}] = 0.998
-    precision: Precision = "auto"
+    precision: TrainPrecision = "auto"
     device: Device = "auto"
     seed: Annotated[int, {"min": 0}] = 0
     validate_every: Annotated[int, {"min": 1}] = 500
@@ -265,9 +266,12 @@ class PredictSettings:
     device
         Where the network runs; ``auto`` takes a GPU where there is one.
     backend
-        What runs it; ``auto`` is eager PyTorch.
+        What runs it: ``eager`` PyTorch; ``compile``, PyTorch compiled for this machine (up to half a minute
+        to start); ``openvino`` or ``onnx`` (ONNX Runtime), which need an extra and a processor; ``auto``
+        takes the fastest that is installed, after a short trial on some tiles.
     precision
-        ``bfloat16`` (autocast), ``float32``, or ``auto`` for the faster one on this machine.
+        ``float32``; ``bfloat16``, half as many bits and about as good; ``float16``, for GPUs alone; or
+        ``auto`` for the fastest on this machine that gives the same boundaries.
     overlap
         Pixels that neighbouring tiles share along each axis, at least.
     batch_size
@@ -377,6 +381,29 @@ class ClickSettings:
     window: Annotated[int, {"min": 64, "max": 65536}] = 512
     reach: Annotated[int, {"min": 1, "max": 1024}] = 8
     memory: Annotated[int, {"min": 64, "max": 1048576}] = 1024
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class LiveSettings:
+    """How much of what was seen live is kept.
+
+    Parameters
+    ----------
+    memory
+        Most memory that it takes, in MB; what was not looked at for longest is forgotten first.
+    on_disk
+        Keep it on disk too, in the user's cache folder, for the next time; only of volumes that were opened
+        from a file.
+    disk
+        Most disk that it takes, in GB, over all volumes and models; what was not used for longest goes first.
+    """
+
+    memory: Annotated[int, {"min": 64, "max": 1_000_000}] = 512
+    on_disk: bool = False
+    disk: Annotated[int, {"min": 1, "max": 100_000}] = 10
 
     def __post_init__(self) -> None:
         check_fields(self)

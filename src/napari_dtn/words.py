@@ -42,6 +42,29 @@ class Planned(Protocol):
     def memory_bytes(self) -> int: ...
 
 
+class Seen(Protocol):
+    """How far a view is; ``LivePart`` is one."""
+
+    @property
+    def level(self) -> int: ...
+    @property
+    def done(self) -> int: ...
+    @property
+    def total(self) -> int: ...
+    @property
+    def needed(self) -> int: ...
+
+
+def live_words(part: Seen) -> str:
+    """``Live: a rough view first, 4 of 9 tiles``, ``12 of 49 tiles``, ``Live: all 49 tiles in view``."""
+    if part.done < part.total or part.level:
+        rough = "a rough view first, " if part.level else ""
+        return f"Live: {rough}{part.done} of {part.total} tiles"
+    if part.total < part.needed:
+        return f"Live: the middle {part.total} of {part.needed} tiles in view; zoom in for the others"
+    return f"Live: all {part.total} tiles in view"
+
+
 def plan_words(plan: Planned) -> str:
     """``4 slices, 80 tiles in 1 blocks · about 2 s · at most 4.0 MiB on disk, 0.5 GiB of memory``."""
     work = f"{plan.slices} slices, {plan.tiles} tiles in {plan.blocks} blocks"

@@ -26,6 +26,7 @@ from superqt import QElidingLabel
 
 from napari_dtn._napari.form import SettingsForm, named
 from napari_dtn._napari.layer_choice import LayerChoice
+from napari_dtn._napari.live_controls import LiveControls
 from napari_dtn._napari.slice_note import BadSlicesNote
 from napari_dtn.settings import Device, PredictSettings, VoxelSize, usable_cores
 
@@ -81,6 +82,7 @@ class PredictControls(QWidget):
         self._make_region()
         self._make_output()
         self._make_actions()
+        self.live = LiveControls(f"{NAME}.live")
         self.settings = SettingsForm(PredictSettings, NAME, ("device",), threads=spare_cores())
         self._lay_out()
 
@@ -172,7 +174,9 @@ class PredictControls(QWidget):
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addWidget(self.settings)
-        layout.addWidget(row_of(self.preview, self.warp))
+        layout.addWidget(self.live.settings)
+        layout.addWidget(row_of(self.preview, self.live.box, self.warp))
+        layout.addWidget(self.live.note)
         layout.addWidget(row_of(self.estimate, self.run, self.pause, self.cancel))
         layout.addWidget(self.progress)
         layout.addWidget(self.status)

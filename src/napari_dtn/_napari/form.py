@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from magicgui import magicgui
@@ -21,7 +21,7 @@ def named(widget: W, name: str, tooltip: str) -> W:
 
 
 class SettingsForm(QWidget, Generic[T]):
-    """The collapsed "Advanced" part of a panel: fields, limits and tooltips as the dataclass declares them.
+    """A collapsed part of a panel: fields, limits and tooltips as the dataclass declares them.
 
     Parameters
     ----------
@@ -31,11 +31,20 @@ class SettingsForm(QWidget, Generic[T]):
         Of the controls' object names.
     elsewhere
         Fields that have a control of their own in the panel.
+    title
+        What it says when it is collapsed.
     values
         What the fields say at first, instead of the dataclass's defaults.
     """
 
-    def __init__(self, kind: type[T], prefix: str, elsewhere: Sequence[str] = (), **values: Any) -> None:
+    def __init__(
+        self,
+        kind: type[T],
+        prefix: str,
+        elsewhere: Sequence[str] = (),
+        title: str = "Advanced",
+        **values: Any,
+    ) -> None:
         super().__init__()
         self._form: Any = magicgui(kind, call_button=False)
         fields, rows = QWidget(), QFormLayout()
@@ -46,12 +55,16 @@ class SettingsForm(QWidget, Generic[T]):
                 named(field.native, f"{prefix}.{field.name}", field.tooltip)
         for name, value in values.items():
             self._form[name].value = value
-        box = named(QCollapsible("Advanced"), f"{prefix}.advanced", "Settings that rarely need a change.")
+        box = named(QCollapsible(title), f"{prefix}.advanced", "Settings that rarely need a change.")
         box.setDuration(0)
         box.addWidget(fields)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(box)
+
+    def on_change(self, act: Callable[[], object]) -> None:
+        """Call ``act`` whenever a field changes."""
+        self._form.changed.connect(lambda _: act())
 
     def read(self, **elsewhere: Any) -> T:
         """Return the settings, with the values of the fields that are elsewhere.

@@ -145,7 +145,7 @@ class Lane(QObject):
     stepped
         What the current job's generator yielded.
     ended
-        The lane is idle again; ``outcome`` says how the job ended.
+        The lane is idle again; ``outcome`` says how the job ended, ``failure`` why it failed.
     """
 
     stepped = Signal(object)
@@ -157,6 +157,7 @@ class Lane(QObject):
         self._job: Job | None = None
         self._next: Job | None = None
         self.outcome: Outcome = "done"
+        self.failure = ""
 
     @property
     def busy(self) -> bool:
@@ -201,9 +202,9 @@ class Lane(QObject):
 
     def _on_failed(self, job: Job, error: Exception) -> None:
         if job is self._job:
-            self.outcome = "failed"
+            self.outcome, self.failure = "failed", in_plain_words(error, job.what)
             if self._next is None:
-                notify_error(error, job.what)
+                show_error(self.failure)
 
     def _on_ended(self, job: Job) -> None:
         if job is not self._job:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dtn._napari.layers import BOUNDARIES, BOUNDARY_LOOK, KEY, WARP, place_of, role_of, same_place
+from napari_dtn._napari.pyramid import Level, Pyramid
 from napari_dtn._napari.stack import SliceStack
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
+    from napari_dtn.predict.mosaic import Picture
     from napari_dtn.warp import Warp
 
 # Okabe and Ito's blue, orange and yellow: told apart by colour-blind people, and legible on grey and magenta.
@@ -38,22 +40,82 @@ def boundary_layer(
         if layer is not None:
             viewer.layers.remove(layer)
         return _add_boundaries(viewer, image, SliceStack(shape))
-    if not isinstance(layer.data, SliceStack):
-        layer.data = SliceStack(shape, layer.data, complete=set(range(shape[-3])))
+    if stack_of(layer) is None:
+        finest = layer.data[0] if layer.multiscale else layer.data
+        stack = SliceStack(shape, finest, complete=set(range(shape[-3])))
+        if layer.multiscale:  # a layer keeps its number of scales
+            return _with_data(viewer, image, layer, stack)
+        layer.data = stack
     return layer
 
 
+def live_layer(
+    viewer: napari.viewer.Viewer, image: napari.layers.Layer, picture: Picture, maker: Hashable
+) -> napari.layers.Layer:
+    """Return the layer ``<image> boundaries`` as a pyramid that shows a live picture, by ``maker``, too."""
+    layer = boundary_layer(viewer, image, picture.classes)
+    pyramid, stack = pyramid_of(layer), stack_of(layer)
+    if pyramid is None:
+        assert stack is not None
+        return _with_data(viewer, image, layer, Pyramid(stack, picture, maker).levels)
+    if (pyramid.picture, pyramid.maker) != (picture, maker):
+        pyramid.picture, pyramid.maker = picture, maker
+        layer.refresh()
+    return layer
+
+
+def end_live(layer: napari.layers.Layer) -> None:
+    """Show what was previewed or predicted by whomever again, beside what Live has found."""
+    pyramid = pyramid_of(layer)
+    if pyramid is not None and pyramid.maker is not None:
+        pyramid.maker = None
+        layer.refresh()
+
+
+def pyramid_of(layer: napari.layers.Layer) -> Pyramid | None:
+    """Return the pyramid of a layer that Live has used."""
+    finest = layer.data[0] if layer.multiscale else None
+    return finest.pyramid if isinstance(finest, Level) else None
+
+
+def stack_of(layer: napari.layers.Layer) -> SliceStack | None:
+    """Return the slices of an overlay that were previewed or predicted as a whole."""
+    pyramid = pyramid_of(layer)
+    if pyramid is not None:
+        return pyramid.stack
+    return layer.data if isinstance(layer.data, SliceStack) else None
+
+
+def _with_data(
+    viewer: napari.viewer.Viewer, image: napari.layers.Layer, layer: napari.layers.Layer, data: Any
+) -> napari.layers.Layer:
+    """Put an overlay with other data, of one scale or of several, in the place of a layer."""
+    look = {name: getattr(layer, name) for name in (*BOUNDARY_LOOK, "gamma", "visible")}
+    at = viewer.layers.index(layer)
+    with selection_kept(viewer):
+        viewer.layers.remove(layer)
+    return _add_boundaries(viewer, image, data, at, **look)
+
+
 def _add_boundaries(
-    viewer: napari.viewer.Viewer, image: napari.layers.Layer, stack: SliceStack
+    viewer: napari.viewer.Viewer,
+    image: napari.layers.Layer,
+    data: Any,
+    at: int | None = None,
+    **look: Any,
 ) -> napari.layers.Layer:
     from napari.layers import Image
 
     layer = Image(
-        stack, name=f"{image.name} {BOUNDARIES}", metadata={KEY: {"role": BOUNDARIES}}, **BOUNDARY_LOOK
+        data,
+        multiscale=isinstance(data, list),
+        name=f"{image.name} {BOUNDARIES}",
+        metadata={KEY: {"role": BOUNDARIES}},
+        **BOUNDARY_LOOK | look,
     )
     same_place(layer, image)
     with selection_kept(viewer):
-        viewer.layers.insert(viewer.layers.index(image) + 1, layer)
+        viewer.layers.insert(viewer.layers.index(image) + 1 if at is None else at, layer)
     return layer
 
 
@@ -66,25 +128,35 @@ def _shape(image: napari.layers.Layer, classes: int) -> tuple[int, ...]:
 
 def show_source(layer: napari.layers.Layer, source: Any, maker: Any) -> None:
     """Let the overlay show a file that is being filled, and forget the previews of other makers."""
-    layer.data = layer.data.over(source, maker)
+    stack, pyramid = stack_of(layer), pyramid_of(layer)
+    assert stack is not None
+    if pyramid is None:
+        layer.data = stack.over(source, maker)
+    else:
+        pyramid.stack = stack.over(source, maker)
+        layer.refresh()
 
 
 def shows(layer: napari.layers.Layer, z: int, maker: Hashable) -> bool:
     """Whether the overlay shows, at slice z, what ``maker`` predicted with the whole volume."""
-    return isinstance(layer.data, SliceStack) and layer.data.holds(z, maker)
+    stack = stack_of(layer)
+    return stack is not None and stack.holds(z, maker)
 
 
 def put(layer: napari.layers.Layer, z: int, plane: Any, maker: Hashable = None) -> None:
     """Show a previewed slice."""
-    layer.data.put(z, plane, maker)
+    stack = stack_of(layer)
+    assert stack is not None
+    stack.put(z, plane, maker)
     layer.visible = True
     layer.refresh()
 
 
 def complete(layer: napari.layers.Layer, z: int) -> None:
     """Show slice z of the file, if the overlay still shows that file."""
-    if isinstance(layer.data, SliceStack):
-        layer.data.add_complete(z)
+    stack = stack_of(layer)
+    if stack is not None:
+        stack.add_complete(z)
         layer.refresh()
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from napari.utils.notifications import show_info
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QFileDialog, QMessageBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_dtn._napari import overlays, tasks
 from napari_dtn._napari.controls import PredictControls
@@ -24,6 +24,8 @@ from napari_dtn._napari.layers import (
     snapshot_of,
     stated_voxel_size,
 )
+from napari_dtn._napari.live import Live
+from napari_dtn._napari.output_choice import how_to_begin, output_path
 from napari_dtn._napari.region import region_of
 from napari_dtn._napari.run import Run
 from napari_dtn._napari.view import ViewWatcher, looked_at, show_slice, slice_in_view
@@ -82,12 +84,21 @@ class PredictPanel(QWidget):
         self._volume_lane = Lane(self, keep_last=True)
         self._preview_lane, self._warp_lane, self._survey_lane = Lane(self), Lane(self), Lane(self)
         self._estimate_lane = Lane(self)
+        self._live = Live(
+            viewer,
+            self.controls.live,
+            self._desk,
+            self._request,
+            lambda: self._volume_lane.busy,
+            self,
+        )
         self._lanes = [
             self._volume_lane,
             self._preview_lane,
             self._warp_lane,
             self._survey_lane,
             self._estimate_lane,
+            self._live.lane,
             self.controls.bad_slices.lane,
         ]
         self._watcher = ViewWatcher(viewer, self)
@@ -124,6 +135,8 @@ class PredictPanel(QWidget):
         self._warp_lane.ended.connect(self._on_warp_ended)
         self._survey_lane.stepped.connect(self._on_survey)
         self._watcher.moved.connect(self._look_at_warp)
+        controls.device.currentIndexChanged.connect(self._live.look)
+        controls.settings.on_change(self._live.look)
         self.destroyed.connect(partial(_stop, self._lanes))
 
     # ---- the panel comes and goes
@@ -148,6 +161,7 @@ class PredictPanel(QWidget):
 
     def _leave(self) -> None:
         self.controls.warp.setChecked(False)
+        self._live.stop()
         self.controls.bad_slices.stop()
         _stop(self._lanes)
 
@@ -177,6 +191,7 @@ class PredictPanel(QWidget):
         self.controls.show_model_info(_in_words(card) if card else "")
         self._show_voxel_size()
         self._look_at_warp()
+        self._live.look()
 
     @_notified
     def _choose_model_file(self, checked: bool = False) -> None:
@@ -195,6 +210,7 @@ class PredictPanel(QWidget):
         self.controls.bad_slices.look_at(layer)
         self._show_voxel_size()
         self._look_at_warp()
+        self._live.look()
 
     def _show_voxel_size(self) -> None:
         layer = self._choice.layer
@@ -289,7 +305,8 @@ class PredictPanel(QWidget):
 
     def _on_preview_ended(self) -> None:
         if not self._volume_lane.busy:
-            self.controls.show_end("" if self._preview_lane.outcome == "done" else "Preview stopped.")
+            done = self._preview_lane.outcome == "done"
+            self.controls.show_end(f"Ran with {self._desk.runs_with}" if done else "Preview stopped.")
         self._show_busy()
 
     # ---- warp
@@ -352,8 +369,8 @@ class PredictPanel(QWidget):
     @_notified
     def _predict_volume(self, checked: bool = False) -> None:
         layer, _ = self._request()
-        output = self._output()
-        how = self._ask_about(output)
+        output = output_path(self.controls.output.text())
+        how = how_to_begin(self, output)
         if how == "stop":
             return
         self._scale_layer(layer)
@@ -369,26 +386,7 @@ class PredictPanel(QWidget):
         )
         self.controls.show_progress(0, 0, "loading the model …")
         self._show_busy()
-
-    def _output(self) -> Path:
-        text = self.controls.output.text().strip()
-        if not text:
-            raise ValueError("Output is empty; type the path of a new folder that ends in .zarr.")
-        path = Path(text).expanduser()
-        return path if path.suffix == ".zarr" else path.with_name(path.name + ".zarr")
-
-    def _ask_about(self, output: Path) -> Literal["begin", "anew", "stop"]:
-        """Ask what to do with an output that is there: go on with it, replace it, or neither."""
-        if not output.exists():
-            return "begin"
-        yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
-        if tasks.is_unfinished(output):
-            text = f"{output} is unfinished. Go on with it? “No” begins it anew."
-            buttons = yes | no | QMessageBox.StandardButton.Cancel
-            answer = QMessageBox.question(self, "Go on with the prediction?", text, buttons)
-            return "begin" if answer == yes else "anew" if answer == no else "stop"
-        text = f"{output} exists. Replace it by a new prediction?"
-        return "anew" if QMessageBox.question(self, "Replace the prediction?", text) == yes else "stop"
+        self._live.look()
 
     def _on_volume_step(self, part: tasks.VolumePart) -> None:
         run, step = self._running, part.step
@@ -408,12 +406,16 @@ class PredictPanel(QWidget):
     def _on_volume_ended(self) -> None:
         run, self._running = self._running, None
         self._show_busy()
+        self._live.look()
         if run is not None and not run.linked:
             run.take_back(self._viewer)
         if run is None or not run.total:
             self.controls.show_end("Stopped.")
         elif self._volume_lane.outcome == "done":
-            self.controls.show_end(f"{run.done} slices in {duration(run.elapsed)}, saved to {run.output}")
+            self.controls.show_end(
+                f"{run.done} slices in {duration(run.elapsed)}, saved to {run.output}. "
+                f"Ran with {self._desk.runs_with}"
+            )
         else:
             self.controls.show_end(
                 f"Stopped. What is finished is in {run.output}, {run.done} of {run.total} slices as a whole; "

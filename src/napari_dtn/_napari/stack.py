@@ -96,6 +96,12 @@ class SliceStack:
         self._planes.pop(z, None)
         self.complete.add(z)
 
+    def made_by(self, z: int) -> tuple[bool, Hashable]:
+        """Return whether slice z is known, and what made it."""
+        if z in self._planes:
+            return True, self._planes[z][0]
+        return z in self.complete, self.maker
+
     def holds(self, z: int, maker: Hashable) -> bool:
         """Whether slice z comes from the source, and ``maker`` made it."""
         return z in self.complete and maker == self.maker

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Hashable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_dtn._napari.stack import Placed
-from napari_dtn.settings import Device, PredictSettings, Roi
+from napari_dtn.settings import Device, LiveSettings, PredictSettings, Roi
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_dtn._napari.layers import Snapshot
     from napari_dtn.nn.checkpoint import Model, ModelCard
-    from napari_dtn.predict import Plan, Predictor, TileDone
+    from napari_dtn.predict import LivePart, LivePrediction, Plan, Predictor, TileDone
     from napari_dtn.volume.defects import SliceCheck
     from napari_dtn.volume.intensity import Intensity
     from napari_dtn.volume.opening import Volume
@@ -72,6 +71,12 @@ class Desk:
         self._model: tuple[Hashable, Model] | None = None
         self._intensity: tuple[Any, Intensity] | None = None
         self._predictor: tuple[Hashable, Predictor] | None = None
+        self._live: LivePrediction | None = None
+
+    @property
+    def runs_with(self) -> str:
+        """What the last request ran with, and why: ``openvino, bfloat16: the fastest of 4, …``."""
+        return self._predictor[1].choice.words if self._predictor else ""
 
     def predictor(self, request: Request) -> Predictor:
         """Return the request's model, set up for its volume."""
@@ -84,6 +89,18 @@ class Desk:
                 made = Predictor.of(model, request.volume, request.settings, intensity)
                 self._predictor = request.maker, made
             return self._predictor[1]
+
+    def live(self, request: Request, settings: LiveSettings) -> LivePrediction:
+        """Return what predicts the request's volume as it is looked at."""
+        from napari_dtn.predict import LivePrediction
+
+        predictor = self.predictor(request)
+        with self._lock:
+            live = self._live
+            if live is None or (live.predictor, live.settings) != (predictor, settings):
+                self._live = None  # two of them need not be in memory at once
+                self._live = live = LivePrediction(predictor, settings)
+            return live
 
     def _load(self, request: Request) -> Model:
         from napari_dtn.nn.checkpoint import load_model
@@ -151,6 +168,15 @@ def preview(desk: Desk, request: Request, z: int) -> Iterator[PreviewPart | Prev
     yield Previewed(request, z, plane, predictor.classes)
 
 
+def live(
+    desk: Desk, request: Request, settings: LiveSettings, z: int, y: slice, x: slice
+) -> Iterator[LivePart]:
+    """Predict what is on screen of slice z."""
+    from napari_dtn.predict import View
+
+    yield from desk.live(request, settings).steps(View(z, y, x))
+
+
 @dataclass(frozen=True, eq=False)
 class VolumePart:
     """Some tiles of a volume are done.
@@ -191,27 +217,13 @@ def whole(desk: Desk, request: Request, output: Path, overwrite: bool, roi: Roi)
     predictor = replace(desk.predictor(replace(request, settings=settings)), volume=request.volume)
     stored = None
     steps = predictor.write(output, roi, overwrite)
-    with short_collections(), closing(steps):  # type: ignore[type-var]
+    with closing(steps):  # type: ignore[type-var]
         for step in steps:
             if stored is None:
                 array = zarr.open_array(str(output / "0"), mode="r")
                 box, shape = roi.within(request.volume.shape), request.volume.shape
                 stored = array if array.shape[-3:] == shape else Placed(array, box, shape)
             yield VolumePart(request, step, stored, predictor.classes)
-
-
-@contextmanager
-def short_collections() -> Iterator[None]:
-    """Keep Python's garbage collector off the objects that are there already.
-
-    A full collection goes through half a million objects of napari and torch: a quarter of a second in which
-    the window stands still, whichever thread it happens in. What the job itself makes is collected as ever.
-    """
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def estimate(desk: Desk, request: Request, roi: Roi) -> Iterator[Plan]:
@@ -281,8 +293,8 @@ class CardFound:
 def survey(models: Sequence[str]) -> Iterator[DevicesFound | CardFound]:
     """Find the devices, and read the models' cards; loads torch, and what else a prediction will need."""
     import napari_dtn.predict  # noqa: F401
-    from napari_dtn.nn.backends import describe_devices
     from napari_dtn.nn.checkpoint import load_card
+    from napari_dtn.nn.devices import describe_devices
 
     yield DevicesFound(describe_devices())
     for model in models:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import product
+from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QElapsedTimer, QObject, QTimer, Signal
 
 if TYPE_CHECKING:
     import napari.layers
@@ -14,7 +16,20 @@ _CALM = 120  # ms without another event
 
 
 class ViewWatcher(QObject):
-    """Says that the user looks at another place, once cursor, slider and camera have come to rest.
+    """Says that the user looks at another place, once slider and camera, and the cursor, have come to rest.
+
+    Parameters
+    ----------
+    viewer
+        Whose view it is.
+    parent
+        Qt's owner.
+    cursor
+        Whether the cursor counts.
+    calm
+        ms without another event after which all is at rest.
+    patience
+        ms after which it says so although things still move; 0 to wait for as long as it takes.
 
     Signals
     -------
@@ -24,26 +39,37 @@ class ViewWatcher(QObject):
 
     moved = Signal()
 
-    def __init__(self, viewer: napari.viewer.Viewer, parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        parent: QObject | None = None,
+        cursor: bool = True,
+        calm: int = _CALM,
+        patience: int = 0,
+    ) -> None:
         super().__init__(parent)
         self._viewer = viewer
+        self._cursor, self._patience = cursor, patience
         self.cursor_moved = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(_CALM)
+        self._timer.setInterval(calm)
         self._timer.timeout.connect(self.moved)
+        self._moving = QElapsedTimer()
 
     def start(self) -> None:
         """Watch."""
         self.cursor_moved = False
-        self._viewer.cursor.events.position.connect(self._on_cursor)
+        if self._cursor:
+            self._viewer.cursor.events.position.connect(self._on_cursor)
         for event in self._events():
             event.connect(self._restart)
 
     def stop(self) -> None:
         """Watch no more."""
         self._timer.stop()
-        self._viewer.cursor.events.position.disconnect(self._on_cursor)
+        if self._cursor:
+            self._viewer.cursor.events.position.disconnect(self._on_cursor)
         for event in self._events():
             event.disconnect(self._restart)
 
@@ -51,8 +77,11 @@ class ViewWatcher(QObject):
         viewer = self._viewer
         return [
             viewer.dims.events.current_step,
+            viewer.dims.events.ndisplay,
+            viewer.dims.events.order,
             camera_of(viewer).events.center,
             camera_of(viewer).events.zoom,
+            *([viewer.canvas.events.size] if hasattr(viewer, "canvas") else []),
         ]
 
     def _on_cursor(self, event: Any = None) -> None:
@@ -60,7 +89,13 @@ class ViewWatcher(QObject):
         self._restart()
 
     def _restart(self, event: Any = None) -> None:
-        self._timer.start()
+        if not self._timer.isActive():
+            self._moving.start()
+        if self._patience and self._moving.elapsed() > self._patience:
+            self._timer.stop()
+            self.moved.emit()
+        else:
+            self._timer.start()
 
 
 def camera_of(viewer: napari.viewer.Viewer) -> Any:
@@ -76,6 +111,36 @@ def slice_in_view(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> i
     if layer.ndim < 3:
         return 0
     return _inside(layer, viewer.dims.point)[-3]
+
+
+def part_in_view(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> tuple[slice, slice] | None:
+    """Return the pixels (y, x) of a layer that the canvas shows; None where there are none.
+
+    The layer's own ``corner_pixels`` are more: napari enlarges them to whole chunks.
+    """
+    camera, shown = camera_of(viewer), viewer.dims.displayed
+    size = viewer.canvas.size if hasattr(viewer, "canvas") else viewer._canvas_size
+    corners = []
+    for signs in product((-1, 1), repeat=2):
+        position = list(viewer.dims.point)
+        for axis, centre, sign, side in zip(shown, camera.center[-2:], signs, size, strict=True):
+            position[axis] = centre + sign * side / (2 * camera.zoom)
+        corners.append(layer.world_to_data(position[-layer.ndim :])[-2:])
+    parts = []
+    for ends, length in zip(zip(*corners, strict=True), _shape(layer)[-2:], strict=True):
+        start, stop = max(floor(min(ends) + 0.5), 0), min(ceil(max(ends) + 0.5), length)
+        if start >= stop:
+            return None
+        parts.append(slice(start, stop))
+    return parts[0], parts[1]
+
+
+def shows_slices(viewer: napari.viewer.Viewer) -> bool:
+    """Tell whether a flat view shows the last two axes: slices, not a cut across them."""
+    return viewer.dims.ndisplay == 2 and set(viewer.dims.displayed) == {
+        viewer.dims.ndim - 2,
+        viewer.dims.ndim - 1,
+    }
 
 
 def show_slice(viewer: napari.viewer.Viewer, layer: napari.layers.Layer, z: int) -> None:

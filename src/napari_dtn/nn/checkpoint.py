@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from napari_dtn.nn.backends import resolve_device
 from napari_dtn.nn.bundled import bundled_models as bundled_models
+from napari_dtn.nn.devices import resolve_device
 from napari_dtn.nn.dtn import DenseTransformerNetwork, build_network
 from napari_dtn.settings import Device, NetworkSettings, VoxelSize
 

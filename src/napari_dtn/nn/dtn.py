@@ -106,10 +106,15 @@ def build_network(settings: NetworkSettings, sampler: Sampler | None = None) -> 
     """
     network = DenseTransformerNetwork(settings)
     if sampler is not None:
-        for module in network.modules():
-            if isinstance(module, TransformerEncoder | TransformerDecoder):
-                module.sampler = sampler
+        set_sampler(network, sampler)
     return network
+
+
+def set_sampler(network: DenseTransformerNetwork, sampler: Sampler) -> None:
+    """Let all transformer pairs sample and restore their maps in this way."""
+    for module in network.modules():
+        if isinstance(module, TransformerEncoder | TransformerDecoder):
+            module.sampler = sampler
 
 
 def probability(logits: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ def add(values: Tensor, grid: Tensor, size: tuple[int, int]) -> Tensor:
     given = _rows(values)
     out = given.new_zeros(values.shape[0] * size[0] * size[1], values.shape[1])
     for pixel, weight in zip(pixels, weights, strict=True):
-        out.index_put_((pixel,), given * weight[:, None], accumulate=True)
+        out.index_put_((pixel,), given * weight.view(-1, 1), accumulate=True)
     return _map(out, (values.shape[0], *size))
 
 
@@ -74,15 +74,19 @@ def _four_pixels(grid: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     x, x_weight = _two_pixels(grid[..., 0].flatten(1), width)
     y, y_weight = _two_pixels(grid[..., 1].flatten(1), height)
     pixels = (first + y * width)[:, None] + x
-    return pixels.view(4, -1), (y_weight[:, None] * x_weight).view(4, -1)
+    weights = y_weight.view(2, 1, -1, y_weight.shape[-1]) * x_weight
+    return pixels.view(4, -1), weights.view(4, -1)
 
 
 def _two_pixels(coordinate: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """The pixels on either side along one axis, and their weights: 0 for one that is outside of the map."""
     pixel = (coordinate + 1) * (0.5 * (size - 1))
-    low = pixel.floor()
-    above = pixel - low
+    low = pixel.floor().long()
+    above = pixel.remainder(1)
     # Clamped as integers: what is not a number has no place between 0 and the size.
-    both = torch.stack([low, low + 1]).long()
+    both = torch.stack([low, low + 1])
     inside = both.clamp(0, size - 1)
-    return inside, torch.stack([1 - above, above]) * (inside == both)
+    # Coordinates enter no difference and no stack: OpenVINO rewrites both, and then forgets that they are to
+    # be computed in float32. The weights, between 0 and 1, bear it.
+    weights = torch.cat([1 - above, above]).view(both.shape)
+    return inside, weights * (inside == both)

@@ -261,14 +261,17 @@ def _check_same(path: Path, wanted: Wanted) -> None:
 
 
 def _facts(attributes: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return every value with its dotted name; the input counts by its content, wherever it lies."""
+    """Return every value with its dotted name.
+
+    The input counts by its content, wherever it lies, and a backend by what it is, whyever it was chosen.
+    """
     facts: dict[str, Any] = {}
     for name, value in attributes.items():
         if name == UNFINISHED:
             facts |= _facts(value)
         elif isinstance(value, Mapping):
             facts |= _facts(value, f"{prefix}{name}.")
-        elif prefix + name != "input":
+        elif prefix + name not in ("input", "backend_choice"):
             facts[prefix + name] = value
     return facts
 

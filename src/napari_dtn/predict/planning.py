@@ -56,6 +56,7 @@ def plan(
     ValueError
         The box leaves the volume, or the model does not fit.
     """
+    (roi or Roi()).within(volume.shape)  # before a model is tried
     return plan_of(Predictor.of(model, volume, settings), roi)
 
 

@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from napari_dtn.nn.backends import Runner, make_runner, resolve_precision
+from napari_dtn.nn.backends import Runner, make_runner
 from napari_dtn.nn.checkpoint import Model
+from napari_dtn.nn.choosing import Choice, choose
 from napari_dtn.nn.tps import fiducials_of, lattice
 from napari_dtn.predict.blending import Float, blend
 from napari_dtn.predict.blocks import Block
 from napari_dtn.predict.events import TileDone
 from napari_dtn.predict.memory import FrugalRunner
 from napari_dtn.predict.reading import Batch, Source
-from napari_dtn.predict.setting_up import use_threads
+from napari_dtn.predict.setting_up import sample_tiles, use_threads
 from napari_dtn.predict.whole import write
 from napari_dtn.settings import PredictSettings, Roi
 from napari_dtn.volume.intensity import Intensity, estimate_intensity
@@ -44,6 +45,8 @@ class Predictor:
         The lattice of tiles, of the model's own patch size.
     runner
         Runs the network.
+    choice
+        What runs it, and why.
     """
 
     model: Model
@@ -52,6 +55,7 @@ class Predictor:
     intensity: Intensity
     grid: TileGrid
     runner: Runner
+    choice: Choice
 
     @staticmethod
     def of(
@@ -75,13 +79,19 @@ class Predictor:
                 "choose a model with one input channel."
             )
         overlap = min(settings.overlap, model.card.patch_size // 2)
-        settings = replace(
-            settings, overlap=overlap, precision=resolve_precision(settings.precision, model.device)
-        )
         grid = TileGrid(volume.shape[1], volume.shape[2], model.card.patch_size, overlap)
-        runner = make_runner(model.network, model.device, settings.backend, settings.precision)
         intensity = intensity or estimate_intensity(volume)
-        return Predictor(model, volume, settings, intensity, grid, FrugalRunner(runner))
+        source = Source(volume.data, intensity, shape.context)
+        choice = choose(
+            model,
+            lambda: sample_tiles(source, grid, volume.shape[0]),
+            settings.backend,
+            settings.precision,
+            settings.threads,
+        )
+        settings = replace(settings, overlap=overlap, backend=choice.backend, precision=choice.precision)
+        runner = make_runner(model, choice.backend, choice.precision, settings.threads, settings.batch_size)
+        return Predictor(model, volume, settings, intensity, grid, FrugalRunner(runner), choice)
 
     @property
     def classes(self) -> int:
@@ -95,7 +105,11 @@ class Predictor:
 
     def run(self, batch: Batch) -> Float:
         """Return the probabilities of a batch, ``(N, classes, size, size)``."""
-        probability: Float = self.runner(torch.from_numpy(batch.images)).numpy()
+        return self.probabilities(batch.images)
+
+    def probabilities(self, images: Float) -> Float:
+        """Return what the network says of normalised tiles ``(N, maps, size, size)``."""
+        probability: Float = self.runner(torch.from_numpy(images)).numpy()
         return probability
 
     def slice_steps(self, z: int, y: slice, x: slice, out: Float) -> Iterator[int]:

@@ -68,11 +68,10 @@ def predict(
     ImportError
         A cluster is asked for, and dask.distributed is not installed.
     """
-    chosen = settings or PredictSettings()
+    chosen, box = settings or PredictSettings(), (roi or Roi()).within(volume.shape)
     predictor = Predictor.of(model, volume, chosen if overwrite else pinned(chosen, output))
     if not (workers or scheduler):
         return predictor.write(output, roi, overwrite)
-    box = (roi or Roi()).within(volume.shape)
     return write_on_cluster(predictor, output, box, overwrite, workers=workers, scheduler=scheduler)
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
+from itertools import chain
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from napari_dtn.nn.checkpoint import Model
+from napari_dtn.predict.reading import Source
 from napari_dtn.settings import PredictSettings, VoxelSize
 from napari_dtn.volume.opening import Volume
+from napari_dtn.volume.tiles import TileGrid
 from napari_dtn.words import size_words
 
 logger = logging.getLogger(__name__)
@@ -45,3 +50,10 @@ def use_threads(settings: PredictSettings) -> None:
     """Let PyTorch use this many processor threads, in the calling thread."""
     if settings.threads:
         torch.set_num_threads(settings.threads)
+
+
+def sample_tiles(source: Source, grid: TileGrid, slices: int) -> Tensor:
+    """Return two tiles from inside a volume, ``(2, C, size, size)``, as the network sees them."""
+    tile = grid.at(grid.height // 2, grid.width // 2)
+    found = [source.tiles(z, [tile]) for z in (slices // 3, 2 * slices // 3)]
+    return torch.from_numpy(np.stack([image for (_, _, image) in chain(*found)]))

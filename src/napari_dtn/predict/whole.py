@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_dtn import __version__
+from napari_dtn.garbage import short_collections
 from napari_dtn.predict.blending import Strip
 from napari_dtn.predict.blocks import Blocks, Box, cut_into_blocks
 from napari_dtn.predict.events import Progress, TileDone
@@ -62,14 +64,12 @@ def _steps(predictor: Predictor, output: Output, blocks: Blocks) -> Iterator[Til
     checks = checks_of(predictor.volume, output.store.box[0], engine.source.data)
     target = _Recorded(output, checks)
     use_threads(predictor.settings)
-    try:
+    with short_collections(), closing(output.journal):
         for item in run_blocks(engine, todo, target):
             event = _event(item, progress)
             if event is not None:
                 yield event
         yield from finish(checks, output, progress)
-    finally:
-        output.journal.close()
 
 
 def finish(checks: Iterator[SliceCheck], output: Output, progress: Progress) -> Iterator[TileDone]:
@@ -127,11 +127,11 @@ def wanted_output(predictor: Predictor, box: Box) -> Wanted:
         for shift, side, step in zip(volume.translation, box, voxel_size, strict=True)
     )
     return Wanted(
-        box, predictor.classes, voxel_size, (z, y, x), provenance(predictor), _state(predictor.volume)
+        box, predictor.classes, voxel_size, (z, y, x), provenance(predictor), input_state(predictor.volume)
     )
 
 
-def _state(volume: Volume) -> dict[str, Any]:
+def input_state(volume: Volume) -> dict[str, Any]:
     """Return what tells that the engine or the input has changed, beside the input's statistics."""
     known: dict[str, Any] = {
         "layout": _LAYOUT,
@@ -151,6 +151,7 @@ def provenance(predictor: Predictor) -> dict[str, Any]:
         "model_sha256": predictor.model.sha256,
         "class_names": list(predictor.model.card.class_names),
         "settings": {**asdict(predictor.settings), "device": predictor.model.device.type},
+        "backend_choice": predictor.choice.reason,
         "intensity": asdict(predictor.intensity),
         "input": predictor.volume.path or predictor.volume.name,
         "version": __version__,

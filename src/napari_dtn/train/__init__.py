@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from napari_dtn import __version__
 from napari_dtn.metrics import BOUNDARY_RULE
-from napari_dtn.nn.backends import resolve_device, resolve_precision
 from napari_dtn.nn.checkpoint import Model, ModelCard, load_json, read_tensors, save_model, write_tensors
+from napari_dtn.nn.devices import resolve_device, resolve_precision
 from napari_dtn.nn.dtn import DenseTransformerNetwork, build_network
 from napari_dtn.nn.optimise import Trainee, learning_rate
 from napari_dtn.settings import NetworkSettings, TrainSettings

@@ -11,8 +11,8 @@ import torch
 from napari_dtn.augment import NOT_ANNOTATED, Annotation
 from napari_dtn.metrics import BoundaryHistogram, ClassCounts
 from napari_dtn.metrics.classes import IGNORED
-from napari_dtn.nn.backends import make_runner
 from napari_dtn.nn.dtn import DenseTransformerNetwork
+from napari_dtn.nn.torch_runner import torch_runner
 from napari_dtn.nn.tps import fiducials_of, fold_over, lattice
 from napari_dtn.patches import BOUNDARY
 from napari_dtn.settings import TrainSettings
@@ -62,7 +62,7 @@ def validate(
     device
         Where the network is.
     """
-    runner = make_runner(network, device, "eager", settings.precision)
+    runner = torch_runner(network, device, settings.precision)
     boundary, classes = BoundaryHistogram(np.float32), ClassCounts(network.settings.n_classes)
     several = network.settings.n_classes > 1
     warps = _WarpMonitor(network)

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
+
+from napari_dtn.volume.stored import StoredArray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import dask.array as da
     from numpy.typing import NDArray
 
     from napari_dtn.settings import VoxelSize
@@ -96,11 +98,8 @@ def to_dask(array: Any, axes: str) -> da.Array:
         One letter for each axis.
     """
     stored = getattr(array, "chunks", None) or array.shape
-    chunks = tuple(_chunk(*one) for one in zip(axes.lower(), array.shape, stored, strict=True))
-    meta = np.empty((0,) * len(axes), array.dtype)  # otherwise dask reads from the file to learn its type
-    # No name from the content: a file that was written again is another array for every cache.
-    lazy: da.Array = da.from_array(  # type: ignore[no-untyped-call]
-        array, chunks=chunks, name=False, meta=meta
+    lazy = StoredArray.of(
+        array, tuple(_chunk(*one) for one in zip(axes.lower(), array.shape, stored, strict=True))
     )
     if array.dtype.isnative:
         return lazy

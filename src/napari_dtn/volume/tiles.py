@@ -120,8 +120,10 @@ class TileGrid:
         return range(int(first), int(np.searchsorted(starts, region.stop)))
 
     def window(self, tile: Tile) -> NDArray[np.float32]:
-        """Return the blend weights of a tile, ``(size, size)``, read-only."""
-        return _window(self.size, self._shared(self._tops, tile.row), self._shared(self._lefts, tile.column))
+        """Return the blend weights of a tile, ``(size, size)``."""
+        along_y = _weights(self.size, *self._shared(self._tops, tile.row))
+        along_x = _weights(self.size, *self._shared(self._lefts, tile.column))
+        return np.outer(along_y, along_x)
 
     def _shared(self, starts: Starts, index: int) -> tuple[int, int]:
         """Return how many pixels a tile shares with the one before and with the one after."""
@@ -137,16 +139,10 @@ class TileGrid:
 
 
 @lru_cache(maxsize=64)
-def _window(size: int, along_y: tuple[int, int], along_x: tuple[int, int]) -> NDArray[np.float32]:
-    window = np.outer(_weights(size, *along_y), _weights(size, *along_x)).astype(np.float32)
-    window.flags.writeable = False
-    return window
-
-
-def _weights(size: int, before: int, after: int) -> NDArray[np.float64]:
+def _weights(size: int, before: int, after: int) -> NDArray[np.float32]:
     """Return the weights of a tile along an axis, where it shares so many pixels with its neighbours."""
     pixels = np.arange(size) + 0.5
     rise = np.clip(pixels / max(before, 0.5), 0, 1)  # 0.5: nothing shared is a step
     following = np.clip((pixels - (size - after)) / max(after, 0.5), 0, 1)
-    weights: NDArray[np.float64] = rise - following
+    weights: NDArray[np.float32] = (rise - following).astype(np.float32)
     return weights

@@ -1,0 +1,134 @@
+"""What Live shows as a layer: arrays of every scale that are read where and when somebody looks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from numpy.typing import DTypeLike, NDArray
+
+    from napari_dtn._napari.stack import SliceStack
+    from napari_dtn.predict.mosaic import Picture
+
+_READ_AT_ONCE = 2**23  # pixels of a whole prediction: more would be felt in the window
+
+
+@dataclass(eq=False)
+class Pyramid:
+    """Slices that were previewed or predicted as a whole and, where there are none, a picture that grows.
+
+    Parameters
+    ----------
+    stack
+        Those slices.
+    picture
+        What Live has found.
+    maker
+        While Live is on, only slices of the stack that it made are shown: None for all of them.
+    """
+
+    stack: SliceStack
+    picture: Picture
+    maker: Hashable = None
+
+    @property
+    def levels(self) -> list[Level]:
+        """The arrays of a multiscale layer, the finest first."""
+        outer = [range(side) for side in self.stack.shape[:-2]]
+        return [
+            Level(self, scale, (*outer, range(y), range(x)))
+            for scale, (y, x) in enumerate(self.picture.scales)
+        ]
+
+    def read(self, scale: int, z: int, y: slice, x: slice) -> NDArray[np.uint8]:
+        """Return a part of slice z at a scale, ``(classes, height, width)``."""
+        step = 2**scale
+        rows, columns = (slice(side.start * step, side.stop * step, step) for side in (y, x))
+        if not self.has_whole(z, rows, columns, self.maker):
+            return self.picture.read(scale, z, y, x)
+        found: NDArray[np.uint8] = self.stack[..., z, rows, columns]
+        return found.reshape(-1, *found.shape[-2:])
+
+    def has_whole(self, z: int, y: slice, x: slice, maker: Hashable) -> bool:
+        """Tell whether the stack holds slice z, by ``maker`` (None: by anyone), and can show a part of it.
+
+        A part that is too large to be read at once is shown from the picture.
+        """
+        known, by = self.stack.made_by(z)
+        wanted = known and maker in (None, by)
+        return wanted and (y.stop - y.start) * (x.stop - x.start) <= _READ_AT_ONCE
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """Array-like, uint8: one scale of a pyramid, or a window of it.
+
+    An index of its Z axis reads; slices alone only narrow the window, as napari does before it asks for a
+    slice.
+
+    Parameters
+    ----------
+    pyramid
+        Knows the values.
+    scale
+        Which of its scales.
+    window
+        Indices along each axis.
+    """
+
+    pyramid: Pyramid
+    scale: int
+    window: tuple[range, ...]
+
+    dtype: ClassVar[np.dtype[np.uint8]] = np.dtype(np.uint8)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        return tuple(map(len, self.window))
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.window)
+
+    @property
+    def size(self) -> int:
+        """Number of elements, most of which are nowhere in memory."""
+        return int(np.prod([int(side) for side in self.shape], dtype=object))
+
+    def __getitem__(self, key: Any) -> Level | NDArray[np.uint8]:
+        keys = key if isinstance(key, tuple) else (key,)
+        if any(one is Ellipsis for one in keys):
+            gap = next(axis for axis, one in enumerate(keys) if one is Ellipsis)
+            keys = (*keys[:gap], *[slice(None)] * (self.ndim - len(keys) + 1), *keys[gap + 1 :])
+        keys = (*keys, *[slice(None)] * (self.ndim - len(keys)))
+        window = tuple(axis[one] for axis, one in zip(self.window, keys, strict=True))
+        if all(isinstance(one, range) for one in window):
+            return Level(self.pyramid, self.scale, window)
+        return self._read(window)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self._read(self.window), dtype=dtype)
+
+    def _read(self, window: tuple[range | int, ...]) -> NDArray[np.uint8]:
+        """Read by an index or a range for each axis; indices take their axis away."""
+        axes = [one if isinstance(one, range) else range(one, one + 1) for one in window]
+        *classes, zs, ys, xs = axes
+        out = np.zeros((*map(len, axes),), self.dtype)
+        for at, z in enumerate(zs):
+            found = self._plane(z, ys, xs)
+            out[..., at, :, :] = found[list(classes[0])] if classes else found[0]
+        return out[tuple(slice(None) if isinstance(one, range) else 0 for one in window)]
+
+    def _plane(self, z: int, ys: range, xs: range) -> NDArray[np.uint8]:
+        if not len(ys) or not len(xs):
+            return np.zeros((self.pyramid.picture.classes, len(ys), len(xs)), self.dtype)
+        y, x = (slice(min(side), max(side) + 1) for side in (ys, xs))
+        found = self.pyramid.read(self.scale, z, y, x)
+        return found[:, np.array(ys)[:, None] - y.start, np.array(xs)[None] - x.start]

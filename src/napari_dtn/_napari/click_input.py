@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
 _LEFT, _RIGHT = 1, 2
+_BRUSH = ("M", "Delete")
 _STILL = 4.0  # pixels of the canvas: a hand that moves less has clicked
 
 
@@ -104,9 +105,9 @@ class Keys:
         self._viewer, self._actions = viewer, actions
 
     def bind(self, labels: napari.layers.Labels) -> None:
-        """Bind them in the viewer; undo and redo also in labels, whose own ones would come first."""
+        """Bind them in the viewer, and in labels, whose own would come first, save those that a brush needs."""
         for key, action in self._actions.items():
-            for target in (self._viewer, labels) if key.endswith("Z") else (self._viewer,):
+            for target in (self._viewer,) if key in _BRUSH else (self._viewer, labels):
                 target.bind_key(key, lambda _, action=action: action(), overwrite=True)
 
     def unbind(self) -> None:

@@ -105,7 +105,7 @@ class Keys:
         self._viewer, self._actions = viewer, actions
 
     def bind(self, labels: napari.layers.Labels) -> None:
-        """Bind them in the viewer, and in labels, whose own would come first, save those that a brush needs."""
+        """Bind them in the viewer; in labels, whose own come first, all but those of a brush."""
         for key, action in self._actions.items():
             for target in (self._viewer,) if key in _BRUSH else (self._viewer, labels):
                 target.bind_key(key, lambda _, action=action: action(), overwrite=True)

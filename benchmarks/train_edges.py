@@ -41,10 +41,11 @@ from napari_dtn.volume.opening import open_volume
 
 WEIGHTS = Path("src/napari_dtn/weights/edges-snemi3d.npz")
 PART = 20  # slices
-HIDDEN, EPOCHS, BATCH, RATE, DECAY, DROPOUT = 64, 10, 1024, 4e-3, 1e-2, 0.1
+HIDDEN, EPOCHS, BATCH, RATE, DECAY, DROPOUT = 64, 8, 1024, 4e-3, 1e-2, 0.1
+MEMBERS = 3  # networks that are averaged
 BLIND = 0.15  # share of the pairs whose grey values are hidden, for use without an image
 GREY = [i for i, name in enumerate(FEATURES) if "grey" in name or "texture" in name]
-PRIORS = (0.3, 0.4, 0.5, 0.6, 0.7)
+PRIORS = (0.4, 0.5, 0.6)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,22 +94,30 @@ def true_ids(fragments: np.ndarray, labels: np.ndarray, nodes: int) -> tuple[np.
 
 
 def train_network(parts: Sequence[Part], across: bool, seed: int) -> EdgeNetwork:
-    """Train the network for edges within slices, or across them."""
+    """Train the networks for edges within slices, or across them."""
     chosen = [(part, part.graph.across == across) for part in parts]
     features = np.concatenate([part.graph.features[of] for part, of in chosen])
     empty = EdgeNetwork(features.mean(axis=0), features.std(axis=0) + np.float32(1e-6), ())
     inputs = torch.from_numpy(empty.inputs(features))
     same = torch.from_numpy(np.concatenate([part.same[of] for part, of in chosen])).float()
     weight = torch.from_numpy(np.concatenate([part.weight[of] for part, of in chosen])).float()
-    torch.manual_seed(seed)
-    network = perceptron(inputs.shape[1])
-    fit(network, inputs, same, weight)
-    layers = tuple(
-        (layer.weight.detach().numpy().T.copy(), layer.bias.detach().numpy())
-        for layer in network
-        if isinstance(layer, nn.Linear)
+    networks = []
+    for member in range(MEMBERS):
+        torch.manual_seed(MEMBERS * seed + member)
+        networks.append(fit(perceptron(inputs.shape[1]), inputs, same, weight))
+    return EdgeNetwork(empty.mean, empty.deviation, stacked(networks))
+
+
+def stacked(networks: Sequence[nn.Sequential]) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """Return the layers of all networks as arrays."""
+    linear = [[layer for layer in network if isinstance(layer, nn.Linear)] for network in networks]
+    return tuple(
+        (
+            np.stack([layer.weight.detach().numpy().T for layer in same]),
+            np.stack([layer.bias.detach().numpy()[None] for layer in same]),
+        )
+        for same in zip(*linear, strict=True)
     )
-    return EdgeNetwork(empty.mean, empty.deviation, layers)
 
 
 def perceptron(inputs: int) -> nn.Sequential:
@@ -124,8 +133,10 @@ def perceptron(inputs: int) -> nn.Sequential:
     )
 
 
-def fit(network: nn.Module, inputs: torch.Tensor, same: torch.Tensor, weight: torch.Tensor) -> None:
-    """Minimise the weighted cross entropy."""
+def fit(
+    network: nn.Sequential, inputs: torch.Tensor, same: torch.Tensor, weight: torch.Tensor
+) -> nn.Sequential:
+    """Minimise the weighted cross entropy; return the network, ready for use."""
     steps = EPOCHS * (len(inputs) // BATCH)
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)
@@ -140,6 +151,7 @@ def fit(network: nn.Module, inputs: torch.Tensor, same: torch.Tensor, weight: to
         loss.backward()
         optimiser.step()
         schedule.step()
+    return network.eval()
 
 
 def batches(count: int) -> Iterable[torch.Tensor]:

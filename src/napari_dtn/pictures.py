@@ -9,6 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from napari_dtn.colours import ORANGE, SKY, VERMILION
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -17,9 +19,6 @@ if TYPE_CHECKING:
 
     from napari_dtn.metrics import BoundaryHistogram
     from napari_dtn.warp import Warp
-
-# Okabe and Ito's colours: told apart by colour-blind readers, and legible on grey.
-ORANGE, SKY, VERMILION = "#E69F00", "#56B4E9", "#D55E00"
 
 # A table of pictures: the width of one, and the height of the line of titles, in inches.
 _PANEL, _TITLES = 2.0, 0.25

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -169,3 +169,86 @@ def checked_words(report: Checked) -> str:
     )
     level = f" at level {report.level}" if report.level else ""
     return f"{report.checked} of {report.slices} slices, {how}{level}"
+
+
+class Decisive(Protocol):
+    """What decides about a pixel; ``Patch`` is one."""
+
+    @property
+    def pixel(self) -> tuple[int, int]: ...
+    @property
+    def extent(self) -> tuple[int, int]: ...
+    @property
+    def area_ratio(self) -> float: ...
+    @property
+    def elongation(self) -> float: ...
+    @property
+    def solutions(self) -> int: ...
+
+
+def patch_words(patch: Decisive, pixel_size: tuple[float, float] | None) -> str:
+    """``Patch of (12, 30): 1104 × 1056 nm, 0.93 of the U-Net's square, elongation 1.04``.
+
+    Parameters
+    ----------
+    patch
+        The patch.
+    pixel_size
+        ``(Y, X)`` in nm; None where it is not known.
+    """
+    sides = [count * side for count, side in zip(patch.extent, pixel_size or (1.0, 1.0), strict=True)]
+    size = " × ".join(f"{side:.0f}" for side in sides) + (" nm" if pixel_size else " px")
+    y, x = patch.pixel
+    shape = f"{patch.area_ratio:.2f} of the U-Net's square, elongation {patch.elongation:.2f}"
+    return f"Patch of ({y}, {x}): {size}, {shape}{_SOLUTIONS.get(patch.solutions, _SEVERAL)}"
+
+
+_SOLUTIONS = {0: "; no sample reaches it, so its neighbours fill it in", 1: ""}
+_SEVERAL = "; the warp folds over here, and the nearest place counts"
+
+
+class Judged(Protocol):
+    """What a model says of a region, against another; ``Opinion`` is one."""
+
+    @property
+    def share(self) -> float: ...
+    @property
+    def largest(self) -> float: ...
+    @property
+    def roc_auc(self) -> float | None: ...
+
+
+def comparison_words(opinions: Mapping[str, Judged]) -> str:
+    """Say in lines what the models of a comparison make different; the first is what it is about."""
+    first, frozen, *_ = opinions.items()
+    lines = [_verdict(frozen[1]) + _gain(first[1], frozen[1])]
+    for name, one in opinions.items():
+        auc = "" if one.roc_auc is None else f", ROC AUC {one.roc_auc:.4f}"
+        other = "" if one is first[1] else f": {_percent(one.share)} of the decisions differ"
+        lines.append(f"{name}{other}{auc}")
+    return "\n".join(lines)
+
+
+def _verdict(frozen: Judged) -> str:
+    if frozen.largest < _NOTHING:
+        return "The warp does nothing here: frozen to the identity, it gives the same."
+    if frozen.share < _LITTLE:
+        return "The warp does next to nothing here: without it almost every decision is the same."
+    return f"Without the warp {_percent(frozen.share)} of the decisions differ."
+
+
+def _gain(dtn: Judged, frozen: Judged) -> str:
+    """Say what the warp gains against the truth; less than this is no gain of one slice."""
+    if dtn.roc_auc is None or frozen.roc_auc is None:
+        return ""
+    gain = dtn.roc_auc - frozen.roc_auc
+    little = ", next to nothing" if abs(gain) < _LITTLE else ""
+    return f" The warp changes the ROC AUC by {gain:+.4f}{little}."
+
+
+_NOTHING = 0.01  # of a probability: what rounding to bfloat16 does
+_LITTLE = 0.001
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"

@@ -9,9 +9,10 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points
 
-from napari_dtn._napari import layers, overlays
+from napari_dtn._napari import layers, overlays, warp_layers
 from napari_dtn._napari.stack import SliceStack
 from napari_dtn._napari.view import looked_at, show_slice, slice_in_view
+from napari_dtn._napari.warp_drawing import draw_tile
 from napari_dtn.volume.opening import volume_from_array
 from napari_dtn.warp import Warp
 
@@ -219,7 +220,7 @@ def test_a_strangers_layer_of_that_name_is_left_alone(viewer) -> None:
 def test_overlays_follow_the_image(viewer) -> None:
     image = viewer.add_image(IMAGE, name="em", translate=(1, 2, 3))
     overlays.boundary_layer(viewer, image)
-    overlays.show_warps(viewer, image, [shifted_warp()], z=2)
+    warp_layers.show(viewer, image, draw_tile(2, [shifted_warp()]))
     layers.set_voxel_size(image, (30, 6, 6))
     overlays.follow(viewer, image)
     for one in viewer.layers:
@@ -239,25 +240,26 @@ def shifted_warp(shift: float = 0.25) -> Warp:
 def test_a_warp_is_drawn_where_it_is(viewer) -> None:
     image = viewer.add_image(np.zeros((4, 90, 90)), name="em")
     warp = shifted_warp()
-    overlays.show_warps(viewer, image, [warp], z=3)
+    warp_layers.show(viewer, image, draw_tile(3, [warp]))
     grid, arrows, points = (viewer.layers[f"em warp {what}"] for what in ("grid", "arrows", "fiducials"))
     np.testing.assert_allclose(points.data[:, 1:], warp.to_pixels(warp.fiducials))
     np.testing.assert_allclose(arrows.data[:, 0, 1:], warp.to_pixels(warp.rest))
     np.testing.assert_allclose(arrows.data.sum(axis=1), points.data)
     np.testing.assert_allclose(arrows.data[:, 1], np.tile([0, 0, 0.25 / 2 * 7 * 8], (4, 1)), atol=1e-12)
-    assert {line[0, 0] for line in grid.data} == {3.0}
-    assert set(grid.shape_type) == {"path"}
+    assert set(grid.data[:, 0, 0]) == {3.0}
+    length = np.linalg.norm(grid.data[:, 1], axis=1).sum()
+    assert length == pytest.approx(2 * 8 * 7 * 8)  # 8 rows and 8 columns of 7 cells of 8 pixels
 
 
 def test_a_warp_is_redrawn_in_place_and_taken_out(viewer) -> None:
     image = viewer.add_image(np.zeros((4, 90, 90)), name="em")
-    overlays.show_warps(viewer, image, [shifted_warp()], z=3)
+    warp_layers.show(viewer, image, draw_tile(3, [shifted_warp()]))
     before = list(viewer.layers)
-    overlays.show_warps(viewer, image, [shifted_warp(-0.5)], z=0)
+    warp_layers.show(viewer, image, draw_tile(0, [shifted_warp(-0.5)]))
     assert list(viewer.layers) == before
     assert viewer.layers["em warp fiducials"].data[0, 0] == 0
     assert viewer.layers.selection.active is image
-    overlays.hide_warps(viewer)
+    warp_layers.hide(viewer)
     assert list(viewer.layers) == [image]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,34 +24,41 @@ def features() -> np.ndarray:
     return np.random.default_rng(0).normal(3, 2, (50, len(FEATURES))).astype(np.float32)
 
 
-def network_of(layers: torch.nn.Sequential) -> EdgeNetwork:
-    pairs = tuple(
-        (layer.weight.detach().numpy().T, layer.bias.detach().numpy())
-        for layer in layers
-        if isinstance(layer, torch.nn.Linear)
-    )
-    return EdgeNetwork(np.full(len(FEATURES), 3, np.float32), np.full(len(FEATURES), 2, np.float32), pairs)
-
-
-def test_it_computes_what_torch_computes(features: np.ndarray) -> None:
-    torch.manual_seed(0)
-    layers = torch.nn.Sequential(
+def perceptron(seed: int) -> torch.nn.Sequential:
+    torch.manual_seed(seed)
+    return torch.nn.Sequential(
         torch.nn.Linear(len(FEATURES), 8), torch.nn.SiLU(), torch.nn.Linear(8, 1), torch.nn.Flatten(0)
     )
+
+
+def network_of(*members: torch.nn.Sequential) -> EdgeNetwork:
+    layers = tuple(
+        (
+            np.stack([member[i].weight.detach().numpy().T for member in members]),
+            np.stack([member[i].bias.detach().numpy()[None] for member in members]),
+        )
+        for i in (0, 2)
+    )
+    return EdgeNetwork(np.full(len(FEATURES), 3, np.float32), np.full(len(FEATURES), 2, np.float32), layers)
+
+
+def test_it_computes_the_mean_of_what_torch_computes(features: np.ndarray) -> None:
+    members = [perceptron(seed) for seed in range(3)]
+    inputs = torch.from_numpy((features - 3) / 2)
     with torch.no_grad():
-        expected = torch.sigmoid(layers(torch.from_numpy((features - 3) / 2))).numpy()
-    assert np.allclose(network_of(layers)(features), expected, atol=1e-6)
+        expected = torch.sigmoid(torch.stack([member(inputs) for member in members]).mean(dim=0)).numpy()
+    assert np.allclose(network_of(*members)(features), expected, atol=1e-6)
 
 
 def test_unknown_evidence_counts_as_usual(features: np.ndarray) -> None:
     unknown, usual = features.copy(), features.copy()
     unknown[:, 4], usual[:, 4] = np.nan, 3
-    network = network_of(torch.nn.Sequential(torch.nn.Linear(len(FEATURES), 1)))
+    network = network_of(perceptron(0))
     assert np.array_equal(network(unknown), network(usual))
 
 
 def test_it_is_stored_without_code(features: np.ndarray, tmp_path: Path) -> None:
-    network = network_of(torch.nn.Sequential(torch.nn.Linear(len(FEATURES), 1)))
+    network = network_of(perceptron(0))
     save_classifier(tmp_path / "edges.npz", EdgeClassifier(network, network, {"seed": 1}))
     again = load_classifier(tmp_path / "edges.npz")
     assert again.card["seed"] == 1
@@ -58,9 +66,10 @@ def test_it_is_stored_without_code(features: np.ndarray, tmp_path: Path) -> None
 
 
 def test_one_that_knows_other_evidence_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = network_of(torch.nn.Sequential(torch.nn.Linear(len(FEATURES), 1)))
+    network = network_of(perceptron(0))
     save_classifier(tmp_path / "edges.npz", EdgeClassifier(network, network, {}))
-    monkeypatch.setattr("napari_dtn.segment.merging.FEATURES", FEATURES[:-1])
+    module = sys.modules["napari_dtn.segment.merging"]
+    monkeypatch.setattr(module, "FEATURES", FEATURES[:-1])
     with pytest.raises(ValueError, match="other evidence"):
         load_classifier(tmp_path / "edges.npz")
 

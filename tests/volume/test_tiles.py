@@ -112,3 +112,15 @@ def test_the_tile_at_a_pixel_weighs_most_there() -> None:
 def test_an_overlap_that_does_not_fit_is_named(overlap: int) -> None:
     with pytest.raises(ValueError, match=f"overlap is {overlap}; tiles of 32 pixels allow 0 to 16"):
         TileGrid(100, 100, 32, overlap)
+
+
+@pytest.mark.parametrize(("size", "overlap"), [(16, 6), (16, 7), (16, 0), (8, 1)])
+def test_every_pixel_is_owned_by_the_tile_that_weighs_most(size: int, overlap: int) -> None:
+    grid = TileGrid(37, 50, size, overlap)
+    owner = np.full((37, 50), -1)
+    tiles = grid.over(slice(0, 37), slice(0, 50))
+    for number, tile in enumerate(tiles):
+        assert (owner[grid.owned(tile)] == -1).all()
+        owner[grid.owned(tile)] = number
+    expected = [[tiles.index(grid.at(y, x)) for x in range(50)] for y in range(37)]
+    np.testing.assert_array_equal(owner, expected)

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_dtn._napari.controls import row_of, shrinking_box
+from napari_dtn._napari.controls import row, shrinking_box
 from napari_dtn._napari.form import named
 from napari_dtn._napari.object_table import ObjectTable
 from napari_dtn.settings import ClickSettings
@@ -130,14 +130,14 @@ class ClickControls(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Image", self.image)
         form.addRow("Boundaries", self.source)
-        form.addRow("Objects in", row_of(self.folder, self.folder_choice))
+        form.addRow("Objects in", row(self.folder, self.folder_choice))
         form.addRow("Object", self.mode)
-        form.addRow("Certainty", row_of(self.threshold, self.threshold_value))
+        form.addRow("Certainty", row(self.threshold, self.threshold_value))
         form.addRow("Overlap", self.overlap)
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addWidget(self.on)
-        layout.addWidget(row_of(*self.actions_.values()))
+        layout.addWidget(row(*self.actions_.values()))
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
         layout.addWidget(self.objects, 1)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dtn._napari.layers import KEY, place_of
-from napari_dtn._napari.overlays import BLUE, ORANGE, YELLOW, find, selection_kept
+from napari_dtn._napari.overlays import find, selection_kept
 from napari_dtn._napari.painted import PaintedLabels
+from napari_dtn.colours import ORANGE, SKY, YELLOW
 
 if TYPE_CHECKING:
     import napari.layers
@@ -94,7 +95,7 @@ class ClickLayers:
         points = [(point, prompt.positive) for prompt in prompts for point in prompt.points]
         self.clicks.data = np.array([point for point, _ in points], float).reshape(-1, 3)
         if points:
-            self.clicks.face_color = [BLUE if positive else ORANGE for _, positive in points]
+            self.clicks.face_color = [SKY if positive else ORANGE for _, positive in points]
             self.clicks.symbol = ["cross" if positive else "x" for _, positive in points]
 
     def show_objects(self, settled: bool) -> None:

@@ -166,18 +166,18 @@ class PredictControls(QWidget):
         form.addRow("Image", self.image)
         form.addRow("", self.bad_slices)
         form.addRow("Voxel (nm)", self.voxel_size)
-        form.addRow("Model", row_of(self.model, self.model_file))
+        form.addRow("Model", row(self.model, self.model_file))
         form.addRow("", self.model_info)
         form.addRow("Device", self.device)
-        form.addRow("Region", row_of(self.region, self.slices))
-        form.addRow("Output", row_of(self.output, self.output_file))
+        form.addRow("Region", row(self.region, self.slices))
+        form.addRow("Output", row(self.output, self.output_file))
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addWidget(self.settings)
         layout.addWidget(self.live.settings)
-        layout.addWidget(row_of(self.preview, self.live.box, self.warp))
+        layout.addWidget(row(self.preview, self.live.box, self.warp))
         layout.addWidget(self.live.note)
-        layout.addWidget(row_of(self.estimate, self.run, self.pause, self.cancel))
+        layout.addWidget(row(self.estimate, self.run, self.pause, self.cancel))
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
         layout.addStretch(1)
@@ -277,7 +277,8 @@ def shrinking_box() -> QComboBox:
     return box
 
 
-def row_of(*widgets: QWidget) -> QWidget:
+def row(*widgets: QWidget) -> QWidget:
+    """Return widgets side by side."""
     row = QWidget()
     layout = QHBoxLayout(row)
     layout.setContentsMargins(0, 0, 0, 0)

@@ -9,7 +9,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any, ClassVar, Literal
+from functools import wraps
+from typing import Any, ClassVar, Concatenate, Literal, ParamSpec, TypeVar
 
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QCoreApplication, QObject, QThread, QThreadPool, Signal
@@ -20,6 +21,8 @@ from napari_dtn.words import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
+P = ParamSpec("P")
+W = TypeVar("W")
 Outcome = Literal["done", "failed", "cancelled"]
 Steps = Callable[[], Iterator[Any]]
 _NICENESS = 5
@@ -237,6 +240,19 @@ def in_plain_words(error: Exception, what: str) -> str:
     if isinstance(error, (ValueError, FileNotFoundError, FileExistsError)) and text:
         return text
     return f"{what} failed: {text.splitlines()[0] if text else 'no reason given'} ({type(error).__name__})."
+
+
+def notified(action: Callable[Concatenate[W, P], None]) -> Callable[..., None]:
+    """Show what is wrong with the user's choices as a notification; the panel stays usable."""
+
+    @wraps(action)
+    def press(self: W, *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            action(self, *args, **kwargs)
+        except Exception as error:  # the window must survive whatever a button does
+            notify_error(error, "That")
+
+    return press
 
 
 class _WarningsToNapari(logging.Handler):

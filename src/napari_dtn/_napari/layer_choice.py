@@ -1,4 +1,4 @@
-"""A box with the viewer's image layers."""
+"""A box with the viewer's layers of a kind."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ from qtpy.QtWidgets import QComboBox, QSizePolicy
 from napari_dtn._napari.layers import role_of
 
 if TYPE_CHECKING:
-    import napari.layers
     import napari.viewer
 
 
 class LayerChoice(QComboBox):
-    """Offers the image layers of a viewer, save our overlays, and follows what comes, goes and is renamed.
+    """Offers the layers of a viewer, save our overlays, and follows what comes, goes and is renamed.
+
+    Parameters
+    ----------
+    viewer
+        Whose layers.
+    kind
+        Name of the layers' class: ``Image`` or ``Labels``.
 
     Signals
     -------
@@ -25,8 +31,9 @@ class LayerChoice(QComboBox):
 
     layer_changed = Signal()
 
-    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer, kind: str = "Image") -> None:
         super().__init__()
+        self._kind = kind
         self._viewer = viewer
         self._layers: list[Any] = []
         self._chosen: Any = None
@@ -41,8 +48,8 @@ class LayerChoice(QComboBox):
         self.refresh()
 
     @property
-    def layer(self) -> napari.layers.Image | None:
-        """The chosen layer."""
+    def layer(self) -> Any:
+        """The chosen layer; None where there is none to choose."""
         return self._chosen
 
     def disconnect_viewer(self) -> None:
@@ -53,9 +60,10 @@ class LayerChoice(QComboBox):
 
     def refresh(self, event: Any = None) -> None:
         """Offer what is there now; the chosen layer stays chosen while it is there."""
-        from napari.layers import Image
+        import napari.layers
 
-        self._layers = [one for one in self._viewer.layers if isinstance(one, Image) and role_of(one) is None]
+        kind = getattr(napari.layers, self._kind)
+        self._layers = [one for one in self._viewer.layers if isinstance(one, kind) and role_of(one) is None]
         chosen = self._chosen if self._chosen in self._layers else None
         self.blockSignals(True)
         self.clear()

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 LayerData = tuple[Any, dict[str, Any], str]
 
-KEY = (
-    "napari_dtn"  # of a layer's metadata: {"path": ..., "voxel_size": ...}, and "role" on layers that we make
+KEY = (  # of a layer's metadata: {"path": ..., "voxel_size": ...}; "role" and "inset" on layers that we make
+    "napari_dtn"
 )
 BOUNDARIES, WARP = "boundaries", "warp"
 NANOMETRES = ("nm", "nm", "nm")
@@ -220,12 +220,21 @@ def place_of(layer: napari.layers.Layer) -> dict[str, Any]:
 
 
 def same_place(layer: napari.layers.Layer, image: napari.layers.Layer) -> None:
-    """Move a layer of ours, ``(..., Z, Y, X)``, to where the image lies."""
+    """Move a layer of ours, ``(..., Z, Y, X)``, to where the image lies.
+
+    The metadata of a layer that shows a part of the image, coarser than it, state its ``inset``: its first
+    pixel's centre ``(z, y, x)`` and its pixels' side, both in pixels of the image.
+    """
     more = layer.ndim - 3
     place = place_of(image)
+    corner, step = layer.metadata.get(KEY, {}).get("inset", ((0, 0, 0), 1))
+    offset = [shift * side for shift, side in zip(corner, place["scale"], strict=True)]
+    if "rotate" in place:
+        offset = place["rotate"] @ offset
+    z, y, x = place["scale"]
     layer.units = (*layer.units[:more], *place["units"])
-    layer.scale = (*([1.0] * more), *place["scale"])
-    layer.translate = (*([0.0] * more), *place["translate"])
+    layer.scale = (*([1.0] * more), z, y * step, x * step)
+    layer.translate = (*([0.0] * more), *(a + b for a, b in zip(place["translate"], offset, strict=True)))
     for name in ("rotate", "shear", "affine"):
         if name in place and not more:
             setattr(layer, name, place[name])

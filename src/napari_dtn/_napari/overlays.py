@@ -1,14 +1,12 @@
-"""Predictions and warps as layers on top of an image."""
+"""Predictions as layers on top of an image."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from napari_dtn._napari.layers import BOUNDARIES, BOUNDARY_LOOK, KEY, WARP, place_of, role_of, same_place
+from napari_dtn._napari.layers import BOUNDARIES, BOUNDARY_LOOK, KEY, role_of, same_place
 from napari_dtn._napari.pyramid import Level, Pyramid
 from napari_dtn._napari.stack import SliceStack
 
@@ -19,13 +17,6 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_dtn.predict.mosaic import Picture
-    from napari_dtn.warp import Warp
-
-# Okabe and Ito's blue, orange and yellow: told apart by colour-blind people, and legible on grey and magenta.
-BLUE, ORANGE, YELLOW = "#56b4e9", "#e69f00", "#f0e442"
-GRID, FIDUCIALS, ARROWS = "warp grid", "warp fiducials", "warp arrows"
-_LINES = 9
-_POINT, _LINE, _ARROW = 8.0, 1.5, 4.0  # pixels of the image
 
 
 def boundary_layer(
@@ -168,62 +159,9 @@ def find(viewer: napari.viewer.Viewer, image: napari.layers.Layer, what: str) ->
 
 def follow(viewer: napari.viewer.Viewer, image: napari.layers.Layer) -> None:
     """Move what lies on top of an image to where it lies now."""
-    for what in (BOUNDARIES, GRID, FIDUCIALS, ARROWS):
-        layer = find(viewer, image, what)
-        if layer is not None:
+    for layer in viewer.layers:
+        if role_of(layer) is not None and layer.name.startswith(f"{image.name} "):
             same_place(layer, image)
-
-
-def show_warps(
-    viewer: napari.viewer.Viewer, image: napari.layers.Layer, warps: Sequence[Warp], z: int
-) -> None:
-    """Draw the warps of one tile: grid lines, arrows from the resting points, and the fiducial points."""
-    lines = [_on_slice(line, z) for warp in warps for line in warp.grid_lines(_LINES)]
-    arrows = np.concatenate([warp.arrows for warp in warps])
-    starts, moves = _on_slice(arrows[:, 0], z), _on_slice(arrows[:, 1], 0)
-    grid, vectors, points = _warp_layers(viewer, image)
-    grid.data = [(line, "path") for line in lines]
-    grid.edge_width = [_LINE] * len(lines)
-    grid.edge_color = [BLUE] * len(lines)
-    vectors.data = np.stack([starts, moves], axis=1)
-    points.data = starts + moves
-    for layer in (grid, vectors, points):
-        layer.visible = True
-
-
-def hide_warps(viewer: napari.viewer.Viewer) -> None:
-    """Take every warp out of the viewer."""
-    for layer in [layer for layer in viewer.layers if role_of(layer) == WARP]:
-        viewer.layers.remove(layer)
-
-
-def _on_slice(points: Any, z: int) -> Any:
-    """``(P, 2)`` ``(y, x)`` -> ``(P, 3)`` ``(z, y, x)``."""
-    return np.column_stack([np.full(len(points), float(z)), points])
-
-
-def _warp_layers(
-    viewer: napari.viewer.Viewer, image: napari.layers.Layer
-) -> tuple[napari.layers.Shapes, napari.layers.Vectors, napari.layers.Points]:
-    place = place_of(image)
-    makers: dict[str, tuple[Any, dict[str, Any]]] = {
-        GRID: (viewer.add_shapes, {"opacity": 0.8}),
-        ARROWS: (
-            viewer.add_vectors,
-            {"edge_color": ORANGE, "edge_width": _ARROW, "vector_style": "arrow", "opacity": 1.0},
-        ),
-        FIDUCIALS: (
-            viewer.add_points,
-            {"face_color": YELLOW, "border_color": "black", "size": _POINT, "border_width": 0.1},
-        ),
-    }
-    with selection_kept(viewer):
-        grid, vectors, points = (
-            find(viewer, image, what)
-            or make(ndim=3, name=f"{image.name} {what}", metadata={KEY: {"role": WARP}}, **place, **look)
-            for what, (make, look) in makers.items()
-        )
-    return grid, vectors, points
 
 
 @contextmanager

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial, wraps
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
-from napari_dtn._napari import overlays, tasks
+from napari_dtn._napari import overlays, tasks, warp_layers
 from napari_dtn._napari.controls import PredictControls
-from napari_dtn._napari.job import Lane, notify_error, show_logged_warnings
+from napari_dtn._napari.job import Lane, notified, notify_error, show_logged_warnings
 from napari_dtn._napari.layer_choice import LayerChoice
 from napari_dtn._napari.layers import (
     BOUNDARIES,
@@ -29,6 +28,7 @@ from napari_dtn._napari.output_choice import how_to_begin, output_path
 from napari_dtn._napari.region import region_of
 from napari_dtn._napari.run import Run
 from napari_dtn._napari.view import ViewWatcher, looked_at, show_slice, slice_in_view
+from napari_dtn._napari.warp_drawing import draw_tile
 from napari_dtn.nn.bundled import bundled_models
 from napari_dtn.settings import Roi, VoxelSize
 from napari_dtn.words import duration, plan_words, progress_words, size_words
@@ -40,25 +40,9 @@ if TYPE_CHECKING:
 
     from napari_dtn.nn.checkpoint import ModelCard
 
-P = ParamSpec("P")
 _SURVEY_DELAY = 500  # ms after the panel has appeared: loading torch makes the window stutter
 _NOT_STATED = "Not stated by the file – check"
 _UNKNOWN: VoxelSize = (1.0, 1.0, 1.0)
-
-
-def _notified(
-    action: Callable[Concatenate[PredictPanel, P], None],
-) -> Callable[..., None]:
-    """Show what is wrong with the user's choices as a notification; the panel stays usable."""
-
-    @wraps(action)
-    def press(self: PredictPanel, *args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            action(self, *args, **kwargs)
-        except Exception as error:  # the window must survive whatever a button does
-            notify_error(error, "That")
-
-    return press
 
 
 class PredictPanel(QWidget):
@@ -193,7 +177,7 @@ class PredictPanel(QWidget):
         self._look_at_warp()
         self._live.look()
 
-    @_notified
+    @notified
     def _choose_model_file(self, checked: bool = False) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Choose a model", "", "Models (*.safetensors)")
         if path:
@@ -227,7 +211,7 @@ class PredictPanel(QWidget):
         else:
             boxes.show_size(_UNKNOWN, _NOT_STATED)
 
-    @_notified
+    @notified
     def _apply_voxel_size(self) -> None:
         check_image(self._choice.layer, self._viewer.layers)
         self._scale_layer(self._choice.layer)
@@ -245,7 +229,7 @@ class PredictPanel(QWidget):
         self._viewer.reset_view()
         self._show_voxel_size()
 
-    @_notified
+    @notified
     def _choose_output(self, checked: bool = False) -> None:
         start = self.controls.output.text()
         path, _ = QFileDialog.getSaveFileName(
@@ -277,7 +261,7 @@ class PredictPanel(QWidget):
 
     # ---- preview
 
-    @_notified
+    @notified
     def _preview(self, checked: bool = False) -> None:
         layer, request = self._request()
         z = slice_in_view(self._viewer, layer)
@@ -311,13 +295,13 @@ class PredictPanel(QWidget):
 
     # ---- warp
 
-    @_notified
+    @notified
     def _toggle_warp(self, on: bool) -> None:
         self._tile_shown = None
         if not on:
             self._watcher.stop()
             self._warp_lane.cancel()
-            overlays.hide_warps(self._viewer)
+            warp_layers.hide(self._viewer)
             return
         try:
             self._request()
@@ -333,7 +317,7 @@ class PredictPanel(QWidget):
         try:
             layer, request = self._request()
         except ValueError:  # the layer went away; the next choice starts again
-            overlays.hide_warps(self._viewer)
+            warp_layers.hide(self._viewer)
             return
         at = looked_at(self._viewer, layer, self._watcher.cursor_moved)
         self._warped_layer = layer
@@ -347,7 +331,7 @@ class PredictPanel(QWidget):
             show_info(f"The model {found.model} has no transformer, so it has no warp to show.")
         elif self._warped_layer in self._viewer.layers:
             self._tile_shown = found.tile
-            overlays.show_warps(self._viewer, self._warped_layer, found.warps, found.z)
+            warp_layers.show(self._viewer, self._warped_layer, draw_tile(found.z, found.warps))
 
     def _on_warp_ended(self) -> None:
         if self._warp_lane.outcome == "failed":  # and would again, wherever the cursor goes
@@ -355,7 +339,7 @@ class PredictPanel(QWidget):
 
     # ---- volume
 
-    @_notified
+    @notified
     def _estimate(self, checked: bool = False) -> None:
         layer, request = self._request()
         roi = self._region(layer)
@@ -366,7 +350,7 @@ class PredictPanel(QWidget):
         controls = self.controls
         return region_of(self._viewer, layer, controls.region.currentData(), controls.slices.text())
 
-    @_notified
+    @notified
     def _predict_volume(self, checked: bool = False) -> None:
         layer, _ = self._request()
         output = output_path(self.controls.output.text())

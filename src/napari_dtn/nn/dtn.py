@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from napari_dtn.nn.blocks import DoubleConv, UpBlock, halve
-from napari_dtn.nn.localisation import make_localiser
+from napari_dtn.nn.localisation import Localiser, make_localiser
 from napari_dtn.nn.transformer import TransformerDecoder, TransformerEncoder
 from napari_dtn.settings import NetworkSettings, Sampler
 
@@ -107,6 +108,15 @@ def build_network(settings: NetworkSettings, sampler: Sampler | None = None) -> 
     network = DenseTransformerNetwork(settings)
     if sampler is not None:
         set_sampler(network, sampler)
+    return network
+
+
+def without_warp(network: DenseTransformerNetwork) -> DenseTransformerNetwork:
+    """Return a copy with the same weights whose warps are frozen to the identity."""
+    network = copy.deepcopy(network)
+    for encoder in network.encoders.values():
+        assert isinstance(encoder, TransformerEncoder)
+        encoder.localise = Localiser(encoder.localise.side).to(encoder.localise.rest.device)
     return network
 
 

@@ -12,18 +12,18 @@ import torch
 from napari_dtn.nn.backends import Runner, make_runner
 from napari_dtn.nn.checkpoint import Model
 from napari_dtn.nn.choosing import Choice, choose
-from napari_dtn.nn.tps import fiducials_of, lattice
 from napari_dtn.predict.blending import Float, blend
 from napari_dtn.predict.blocks import Block
 from napari_dtn.predict.events import TileDone
 from napari_dtn.predict.memory import FrugalRunner
 from napari_dtn.predict.reading import Batch, Source
 from napari_dtn.predict.setting_up import sample_tiles, use_threads
+from napari_dtn.predict.warping import tile_warps
 from napari_dtn.predict.whole import write
 from napari_dtn.settings import PredictSettings, Roi
 from napari_dtn.volume.intensity import Intensity, estimate_intensity
 from napari_dtn.volume.opening import Volume
-from napari_dtn.volume.tiles import Tile, TileGrid
+from napari_dtn.volume.tiles import TileGrid
 from napari_dtn.warp import Warp
 
 
@@ -143,23 +143,8 @@ class Predictor:
 
     def warps(self, z: int, y: int, x: int) -> tuple[Warp, ...]:
         """Return the warps of the tile that weighs most at a pixel: one a level, none for a U-Net."""
-        tile = self.grid.at(y, x)
-        ((*_, image),) = self.source.tiles(z, [tile])
-        with torch.inference_mode():
-            grids = self.model.network.warp(torch.from_numpy(image[None]).to(self.model.device))
-        return tuple(_warp(grid, level, tile, self.model) for level, grid in grids.items())
-
-
-def _warp(grid: torch.Tensor, level: int, tile: Tile, model: Model) -> Warp:
-    side = model.card.network.fiducials
-    grid = grid.cpu().double()
-    return Warp(
-        grid=grid[0].numpy(),
-        fiducials=fiducials_of(grid, side)[0].numpy(),
-        rest=lattice(side).numpy(),
-        level=level,
-        origin=(tile.y, tile.x),
-    )
+        ((_, warps),) = tile_warps(self, z, [self.grid.at(y, x)])
+        return warps
 
 
 def predict_slice(

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _DEFAULT = SegmentSettings()
 _CERTAIN = 0.001  # no probability counts as nearer to 0 or 1: one edge must not outweigh all others
 
+_SURE = 2.0  # log odds that a merge must gain besides, where a part decides before the whole is seen
+
 
 def agglomerate(
     graph: RegionGraph, probability: NDArray[np.float32], settings: SegmentSettings = _DEFAULT
@@ -68,7 +70,7 @@ def agglomerate_in_parts(
     joined = np.arange(graph.nodes)
     for _, nodes, inner in _inside(graph, parts):
         local = np.searchsorted(nodes, graph.edges[inner])
-        joined[nodes] = nodes[_first_of_each(solve(_graph(len(nodes), local), weights[inner]))]
+        joined[nodes] = nodes[_first_of_each(solve(_graph(len(nodes), local), weights[inner] - _SURE))]
     left, ids = np.unique(joined, return_inverse=True)
     edges, gains = _contracted(ids[graph.edges], weights)
     return _numbered(solve(_graph(len(left), edges), gains)[ids])

@@ -53,6 +53,7 @@ def _pooled(table: NDArray[np.float64], which: NDArray[np.intp], rows: int) -> N
     pooled = np.bincount(which, number * mean, rows) / count
     square = np.bincount(which, number * (deviation**2 + mean**2), rows) / count
     low, high = np.full(rows, np.inf), np.full(rows, -np.inf)
-    np.minimum.at(low, which, least)
-    np.maximum.at(high, which, most)
+    with np.errstate(invalid="ignore"):  # grey values that are not known
+        np.minimum.at(low, which, least)
+        np.maximum.at(high, which, most)
     return np.column_stack([pooled, np.sqrt(np.maximum(square - pooled**2, 0)), low, high, count])

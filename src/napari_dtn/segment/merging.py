@@ -1,4 +1,4 @@
-"""Evidence becomes the probability that two fragments belong together: two small networks, plain numbers."""
+"""Evidence becomes the probability that two fragments belong together: small networks, plain numbers."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ _FARTHEST = 5.0  # standard deviations from the mean: beyond, evidence counts as
 
 @dataclass(frozen=True, eq=False)
 class EdgeNetwork:
-    """A perceptron that tells how probable a merge is.
+    """Some perceptrons of one shape that tell, on average, how probable a merge is.
 
     Parameters
     ----------
     mean, deviation
         Of each column of the evidence where it was trained, shape (F,).
     layers
-        Weights (inputs, outputs) and offsets (outputs,) of each layer; the last has one output.
+        Weights (M, inputs, outputs) and offsets (M, 1, outputs) of each layer of the M perceptrons; the last
+        has one output, a logit.
     """
 
     mean: NDArray[np.float32]
@@ -52,7 +53,8 @@ class EdgeNetwork:
         for inner, shift in hidden:
             values = values @ inner + shift
             values = values * expit(values)  # SiLU
-        return np.asarray(expit((values @ weights + offsets)[:, 0]), np.float32)
+        logits = (values @ weights + offsets)[..., 0]
+        return np.asarray(expit(logits.mean(axis=0)), np.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ import numpy as np
 import zarr
 
 from napari_dtn import __version__
-from napari_dtn.segment.agglomerate import agglomerate_in_parts
+from napari_dtn.segment.agglomerate import agglomerate, agglomerate_in_parts
 from napari_dtn.segment.graph import Borders, graph_of
 from napari_dtn.segment.joining import whole_borders, whole_fragments
 from napari_dtn.segment.merging import bundled_classifier, merge_probabilities
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 Stage = Literal["fragments", "borders", "objects", "labels"]
 _CHUNK = 256
+_ONE_SOLVER = 5_000_000  # edges that are solved at once; where there are more, parts decide first
 
 
 @dataclass(frozen=True)
@@ -232,6 +233,8 @@ def _objects(
     whole = fragment_of_each(measured)
     fragments = whole_fragments(joined_pieces(measured), whole)
     graph = graph_of(whole_borders(joined_borders(borders), whole), fragments)
+    if len(graph.edges) <= _ONE_SOLVER:
+        return agglomerate(graph, merge_probabilities(graph), settings)[whole]
     parts = np.empty(graph.nodes, np.int64)
     parts[whole[::-1]] = part_of_each(measured)[::-1]  # of several, the first
     return agglomerate_in_parts(graph, merge_probabilities(graph), parts, settings)[whole]

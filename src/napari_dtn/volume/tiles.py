@@ -137,6 +137,31 @@ class TileGrid:
         near = self.over(slice(y, y + 1), slice(x, x + 1))
         return max(near, key=lambda tile: float(self.window(tile)[y - tile.y, x - tile.x]))
 
+    def owned(self, tile: Tile) -> tuple[slice, slice]:
+        """Return the pixels (y, x) at which a tile weighs most: each pixel of the slice is one tile's."""
+        along_y = np.searchsorted(self._row_owners, [tile.row, tile.row + 1])
+        along_x = np.searchsorted(self._column_owners, [tile.column, tile.column + 1])
+        return slice(*along_y.tolist()), slice(*along_x.tolist())
+
+    @cached_property
+    def _row_owners(self) -> Starts:
+        return self._owners(self._tops, self.height)
+
+    @cached_property
+    def _column_owners(self) -> Starts:
+        return self._owners(self._lefts, self.width)
+
+    def _owners(self, starts: Starts, length: int) -> Starts:
+        """Return which tile of an axis weighs most at each pixel; of equal ones the first, as :meth:`at`."""
+        owners, most = np.zeros(length, np.intp), np.zeros(length, np.float32)
+        for index, start in enumerate(starts.tolist()):
+            part = slice(start, min(start + self.size, length))
+            weights = _weights(self.size, *self._shared(starts, index))[: part.stop - start]
+            heavier = weights > most[part]
+            owners[part][heavier] = index
+            most[part] = np.maximum(most[part], weights)
+        return owners
+
 
 @lru_cache(maxsize=64)
 def _weights(size: int, before: int, after: int) -> NDArray[np.float32]:

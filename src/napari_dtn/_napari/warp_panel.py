@@ -1,0 +1,347 @@
+"""The panel "Warp": what the network learned about where to look, on the slice in view."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_info
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+
+from napari_dtn._napari import warp_layers, warp_tasks
+from napari_dtn._napari.controls import VIEW, spare_cores
+from napari_dtn._napari.job import Lane, notified, show_logged_warnings
+from napari_dtn._napari.layer_choice import LayerChoice
+from napari_dtn._napari.layers import WARP, check_image, role_of, snapshot_of
+from napari_dtn._napari.overlays import find
+from napari_dtn._napari.region import region_of
+from napari_dtn._napari.tasks import Desk, Request
+from napari_dtn._napari.view import ViewWatcher, looked_at, slice_in_view
+from napari_dtn._napari.warp_controls import CLICK, HOVER, OFF, WarpControls
+from napari_dtn._napari.warp_drawing import EFFECTIVE, PATCH, draw_opinion
+from napari_dtn._napari.warp_legend import Legend
+from napari_dtn.nn.bundled import bundled_models
+from napari_dtn.settings import PredictSettings
+from napari_dtn.words import comparison_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import napari.layers
+    import napari.viewer
+    from qtpy.QtGui import QCloseEvent
+
+    from napari_dtn.predict.comparing import Comparison
+
+# The warp is found by the network itself, and a frozen one is not worth an export.
+_SETTINGS = PredictSettings(backend="eager", threads=spare_cores())
+_COARSE = 32  # pixels to which the view is rounded: a small pan draws nothing new
+
+
+class WarpPanel(QWidget):
+    """Shows the warps of the tiles in view, the patch of a pixel, and what the warp changes.
+
+    Parameters
+    ----------
+    viewer
+        Its image layers are offered, and it gets the warp layers.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.setObjectName("warp")
+        self._viewer = viewer
+        self._desk = Desk()
+        self._warps = warp_tasks.Warps(self._desk)
+        self._image, self._truth = LayerChoice(viewer), LayerChoice(viewer, "Labels")
+        self.controls = WarpControls(self._image, self._truth)
+        self._view_lane, self._patch_lane, self._compare_lane = Lane(self), Lane(self), Lane(self)
+        self._lanes = [self._view_lane, self._patch_lane, self._compare_lane]
+        self._watcher, self._watching = ViewWatcher(viewer, self), False
+        self._legend = Legend(viewer)
+        self._turn = QTimer(self)
+        self._turn.timeout.connect(self._show_next)
+        self._asked: Any = None
+        self._compared: tuple[napari.layers.Layer, warp_tasks.View, Comparison] | None = None
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.controls)
+        for model in bundled_models():
+            self.controls.add_model(model, unet=model.startswith("unet"))
+        self._connect()
+        show_logged_warnings()
+
+    def _connect(self) -> None:
+        controls = self.controls
+        for name, box in controls.boxes.items():
+            box.toggled.connect(partial(self._on_box, name))
+        self._image.layer_changed.connect(self._on_image)
+        controls.model.currentIndexChanged.connect(self._look)
+        controls.level.currentIndexChanged.connect(self._look)
+        controls.factor.valueChanged.connect(self._look)
+        controls.model_file.clicked.connect(self._choose_model_file)
+        controls.patch.currentTextChanged.connect(self._on_patch_mode)
+        controls.effective.toggled.connect(self._on_effective)
+        controls.compare.clicked.connect(self._compare)
+        controls.shown.currentTextChanged.connect(self._show_opinion)
+        self._watcher.moved.connect(self._on_moved)
+        self._view_lane.stepped.connect(self._on_drawn)
+        self._patch_lane.stepped.connect(self._on_patch)
+        self._compare_lane.stepped.connect(self._on_compared)
+        for lane in self._lanes:
+            lane.ended.connect(partial(controls.show_progress, 0, 0))
+        self._viewer.layers.events.removed.connect(self._on_removed)
+        self._viewer.mouse_drag_callbacks.append(self._on_mouse)
+        self.destroyed.connect(partial(_stop, self._lanes))
+
+    # ---- the panel goes
+
+    def event(self, event: QEvent) -> bool:
+        """Stop when the panel is taken out of its dock: napari hides it and keeps it."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._leave()
+        return bool(super().event(event))
+
+    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
+        """Stop what runs; the layers stay as they are."""
+        self._leave()
+        super().closeEvent(event)
+
+    def _leave(self) -> None:
+        self._watch(False)
+        _stop(self._lanes)
+        self._legend.clear()
+
+    # ---- what is chosen
+
+    @notified
+    def _choose_model_file(self, checked: bool = False) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Choose a model", "", "Models (*.safetensors)")
+        if path:
+            self.controls.add_model(path, unet=False, choose=True)
+
+    def _request(self) -> tuple[napari.layers.Image, Request]:
+        """Take down what is chosen.
+
+        Raises
+        ------
+        ValueError
+            A choice is missing, or does not do.
+        """
+        layer = self._image.layer
+        check_image(layer, self._viewer.layers)
+        model = self.controls.model.currentData()
+        if not model:
+            raise ValueError("No model is chosen: press “File…” and choose a .safetensors file.")
+        return layer, Request(snapshot_of(layer), model, _SETTINGS)
+
+    def _view(self, layer: napari.layers.Image, wanted: frozenset[str]) -> warp_tasks.View:
+        """Return what is in view, rounded outwards.
+
+        Raises
+        ------
+        ValueError
+            Nothing of the image is, or the view is three-dimensional.
+        """
+        roi = region_of(self._viewer, layer, VIEW)
+        shape = (layer.data[0] if layer.multiscale else layer.data).shape
+        y, x = (
+            slice(start // _COARSE * _COARSE, min(-(-stop // _COARSE) * _COARSE, side))
+            for (start, stop), side in zip((roi.y, roi.x), shape[-2:], strict=True)
+            if start is not None and stop is not None
+        )
+        level, factor = self.controls.level.currentData(), self.controls.factor.value()
+        return warp_tasks.View(slice_in_view(self._viewer, layer), y, x, level, wanted, factor)
+
+    # ---- the warps in view
+
+    @notified
+    def _on_box(self, name: str, on: bool) -> None:
+        if on:
+            try:
+                self._request()
+            except ValueError:
+                self.controls.boxes[name].setChecked(False)
+                raise
+        else:
+            layer = self._image.layer
+            for what in self.controls.layers_of(name) if layer is not None else ():
+                warp_layers.remove(self._viewer, layer, what)
+        self._watch(self._follows)
+        self._look()
+
+    @property
+    def _follows(self) -> bool:
+        return bool(self.controls.checked) or self.controls.patch.currentText() == HOVER
+
+    def _watch(self, on: bool) -> None:
+        if on != self._watching:
+            self._watching = on
+            self._watcher.start() if on else self._watcher.stop()
+
+    def _on_image(self) -> None:
+        warp_layers.hide(self._viewer)
+        self._asked = self._compared = None
+        self._look()
+
+    def _on_moved(self) -> None:
+        self._look()
+        if self.controls.patch.currentText() == HOVER:
+            self._find_patch()
+
+    def _look(self, event: Any = None) -> None:
+        """Ask for what is in view, unless it was asked for last; what nobody sees is not asked for."""
+        try:
+            layer, request = self._request()
+            view = self._view(layer, frozenset(filter(partial(self._is_seen, layer), self.controls.checked)))
+        except ValueError:  # nothing to look at from here; the next movement asks again
+            return
+        self._show_legend()
+        if not view.wanted:
+            self._asked = None
+            self._view_lane.cancel()
+            self._turn.stop()
+        if not view.wanted or (request.maker, view) == self._asked:
+            return
+        self._asked = request.maker, view
+        self._drawn_on = layer
+        self._view_lane.start("Showing the warp", partial(warp_tasks.look, self._warps, request, view))
+
+    def _is_seen(self, image: napari.layers.Layer, what: str) -> bool:
+        layer = find(self._viewer, image, what)
+        return layer is None or bool(layer.visible)
+
+    def _on_drawn(self, step: warp_tasks.Drawn) -> None:
+        if not step.levels:
+            self._asked = None
+            for box in self.controls.boxes.values():
+                box.setChecked(False)
+            show_info(f"The model {step.model} has no transformer, so it has no warp to show.")
+            return
+        self.controls.show_levels(step.levels)
+        self.controls.show_progress(step.done, step.total)
+        if step.drawing is not None and self._drawn_on in self._viewer.layers:
+            self._waiting = warp_layers.showing(self._viewer, self._drawn_on, step.drawing)
+            self._turn.start(0)
+
+    def _show_next(self) -> None:
+        """Show one more layer of the last drawing; the window has a turn between two."""
+        if self._drawn_on in self._viewer.layers and next(self._waiting, "none left") is None:
+            return
+        self._turn.stop()
+        for layer in self._ours():
+            layer.events.visible.disconnect(self._look)
+            layer.events.visible.connect(self._look)
+        self._show_legend()
+
+    def _ours(self) -> list[napari.layers.Layer]:
+        return [layer for layer in self._viewer.layers if role_of(layer) == WARP]
+
+    def _show_legend(self) -> None:
+        image = self._image.layer
+        names = [layer.name for layer in self._ours() if layer.visible]
+        shown = [name.removeprefix(f"{image.name} ") for name in names] if image is not None else []
+        self._legend.show(shown, self.controls.factor.value())
+
+    def _on_removed(self, event: Any) -> None:
+        """Untick the box of a layer that the user took out."""
+        image, layer = self._image.layer, event.value
+        if image is None or role_of(layer) != WARP:
+            return
+        for box in self.controls.boxes_of(layer.name.removeprefix(f"{image.name} ")):
+            box.setChecked(False)
+        self._asked = None
+        self._show_legend()
+
+    # ---- the patch of a pixel
+
+    @notified
+    def _on_patch_mode(self, mode: str) -> None:
+        self._watch(self._follows)
+        image = self._image.layer
+        if mode == OFF and image is not None:
+            self._patch_lane.cancel()
+            for what in (PATCH, EFFECTIVE):
+                warp_layers.remove(self._viewer, image, what)
+
+    def _on_effective(self, on: bool) -> None:
+        image = self._image.layer
+        if not on and image is not None:
+            warp_layers.remove(self._viewer, image, EFFECTIVE)
+
+    def _on_mouse(self, viewer: napari.viewer.Viewer, event: Any) -> Iterator[None]:
+        """Tell a click from a drag, as napari's callbacks do."""
+        yield
+        dragged = False
+        while event.type == "mouse_move":
+            dragged = True
+            yield
+        if not dragged and self.controls.patch.currentText() == CLICK:
+            self._find_patch()
+
+    @notified
+    def _find_patch(self) -> None:
+        layer, request = self._request()
+        if self._viewer.dims.ndisplay == 2:
+            self._patch_on = layer
+            at, effective = looked_at(self._viewer, layer), self.controls.effective.isChecked()
+            self._patch_lane.start(
+                "Finding the patch", partial(warp_tasks.patch, self._warps, request, at, effective)
+            )
+
+    def _on_patch(self, found: warp_tasks.PatchFound) -> None:
+        if self._patch_on in self._viewer.layers and self.controls.patch.currentText() != OFF:
+            warp_layers.show(self._viewer, self._patch_on, found.drawing)
+            self.controls.status.setText(found.words)
+            self._viewer.status = found.words
+            self._show_legend()
+
+    # ---- with and without
+
+    @notified
+    def _compare(self, checked: bool = False) -> None:
+        layer, request = self._request()
+        unet = self.controls.unet.currentData()
+        if not unet:
+            raise ValueError("No U-Net is chosen to compare with.")
+        view = self._view(layer, frozenset())
+        ids = self._ids(tuple(request.image.levels[0].shape))
+        self._comparing = layer, view
+        self._compare_lane.start(
+            "Comparing", partial(warp_tasks.compare, self._desk, request, unet, view, ids)
+        )
+
+    def _ids(self, shape: tuple[int, ...]) -> Any:
+        """Return the ids of the truth; None where there is none of this shape."""
+        truth = self._truth.layer
+        if truth is None:
+            return None
+        ids = truth.data[0] if truth.multiscale else truth.data
+        if tuple(ids.shape) == shape:
+            return ids
+        show_info(f"“{truth.name}” has another shape than the image, so nothing is scored.")
+        return None
+
+    def _on_compared(self, step: Comparison) -> None:
+        self.controls.show_progress(step.done, step.total)
+        if step.opinions is not None:
+            self._compared = *self._comparing, step
+            self.controls.status.setText(comparison_words(step.opinions))
+            self._show_opinion()
+
+    def _show_opinion(self, name: str = "") -> None:
+        if self._compared is None or self._compared[0] not in self._viewer.layers:
+            return
+        image, view, step = self._compared
+        assert step.opinions is not None
+        name = self.controls.shown.currentText()
+        other = step.opinions[warp_tasks.FROZEN if name == warp_tasks.DTN else name]
+        drawing = draw_opinion(view.z, (view.y.start, view.x.start), step.opinions[name], other)
+        warp_layers.show(self._viewer, image, drawing)
+        self._show_legend()
+
+
+def _stop(lanes: list[Lane], *_: Any) -> None:
+    for lane in lanes:
+        lane.cancel()

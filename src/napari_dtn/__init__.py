@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from napari_dtn.phantom import make_phantom
     from napari_dtn.predict import predict, predict_slice
     from napari_dtn.segmenting import segment
+    from napari_dtn.session import ClickSession
     from napari_dtn.train import train
     from napari_dtn.volume.opening import open_volume
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ClickSession",
     "__version__",
     "load_model",
     "make_phantom",
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ClickSession": "napari_dtn.session",
     "load_model": "napari_dtn.nn.checkpoint",
     "make_phantom": "napari_dtn.phantom",
     "open_volume": "napari_dtn.volume.opening",

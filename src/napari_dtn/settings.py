@@ -21,6 +21,7 @@ Decoder = Literal["mean", "quadrilaterals"]
 Filling = Literal["neighbours", "nothing", "warped"]
 VoxelSize = tuple[float, float, float]
 Solver = Literal["multicut", "mean"]
+Overlap = Literal["keep", "replace", "cut"]
 
 
 def usable_cores() -> int:
@@ -298,29 +299,6 @@ class PredictSettings:
 
 
 @dataclass(frozen=True)
-class LiveSettings:
-    """How much of what was seen live is kept.
-
-    Parameters
-    ----------
-    memory
-        Most memory that it takes, in MB; what was not looked at for longest is forgotten first.
-    on_disk
-        Keep it on disk too, in the user's cache folder, for the next time; only of volumes that were opened
-        from a file.
-    disk
-        Most disk that it takes, in GB, over all volumes and models; what was not used for longest goes first.
-    """
-
-    memory: Annotated[int, {"min": 64, "max": 1_000_000}] = 512
-    on_disk: bool = False
-    disk: Annotated[int, {"min": 1, "max": 100_000}] = 10
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-
-
-@dataclass(frozen=True)
 class FragmentSettings:
     """How a slice of boundary probabilities is cut into fragments, the smallest parts of objects.
 
@@ -370,6 +348,62 @@ class SegmentSettings:
     prior: Annotated[float, {"min": 0.01, "max": 0.99}] = 0.5
     part_slices: Annotated[int, {"min": 1, "max": 65536}] = 16
     part_side: Annotated[int, {"min": 1, "max": 1048576}] = 4096
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class ClickSettings:
+    """How clicks become objects.
+
+    Parameters
+    ----------
+    threshold
+        Probability of a merge from which joining two fragments gains; the object grows as it falls.
+    volume
+        Whether an object goes on through the slices, or stays in the clicked ones.
+    overlap
+        What happens to others under an object when it is committed: they ``keep`` their pixels, it ``cut`` s
+        its own out of them, or it ``replace`` s them and they go. Locked ones keep theirs always.
+    window
+        Side of the square around the clicks that is looked at within a slice, in pixels; it grows while the
+        object reaches its edge.
+    reach
+        Slices by which the search goes on where an object reaches the last one.
+    memory
+        What boundaries and fragments may take in memory, in MiB.
+    """
+
+    threshold: Annotated[float, {"min": 0.01, "max": 0.99}] = 0.5
+    volume: bool = False
+    overlap: Overlap = "keep"
+    window: Annotated[int, {"min": 64, "max": 65536}] = 512
+    reach: Annotated[int, {"min": 1, "max": 1024}] = 8
+    memory: Annotated[int, {"min": 64, "max": 1048576}] = 1024
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class LiveSettings:
+    """How much of what was seen live is kept.
+
+    Parameters
+    ----------
+    memory
+        Most memory that it takes, in MB; what was not looked at for longest is forgotten first.
+    on_disk
+        Keep it on disk too, in the user's cache folder, for the next time; only of volumes that were opened
+        from a file.
+    disk
+        Most disk that it takes, in GB, over all volumes and models; what was not used for longest goes first.
+    """
+
+    memory: Annotated[int, {"min": 64, "max": 1_000_000}] = 512
+    on_disk: bool = False
+    disk: Annotated[int, {"min": 1, "max": 100_000}] = 10
 
     def __post_init__(self) -> None:
         check_fields(self)

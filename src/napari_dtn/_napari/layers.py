@@ -240,9 +240,9 @@ def same_place(layer: napari.layers.Layer, image: napari.layers.Layer) -> None:
             setattr(layer, name, place[name])
 
 
-def default_output(layer: napari.layers.Layer) -> Path:
+def default_output(layer: napari.layers.Layer, what: str = "boundaries.zarr") -> Path:
     """Return where a layer's prediction goes unless somebody says otherwise: beside its file, or at home."""
-    name = f"{_file_name(layer.name)} boundaries.zarr"
+    name = f"{_file_name(layer.name)} {what}"
     path = path_of(layer)
     if path is None:
         return Path.home() / name

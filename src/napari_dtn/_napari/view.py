@@ -79,8 +79,8 @@ class ViewWatcher(QObject):
             viewer.dims.events.current_step,
             viewer.dims.events.ndisplay,
             viewer.dims.events.order,
-            _camera(viewer).events.center,
-            _camera(viewer).events.zoom,
+            camera_of(viewer).events.center,
+            camera_of(viewer).events.zoom,
             *([viewer.canvas.events.size] if hasattr(viewer, "canvas") else []),
         ]
 
@@ -98,7 +98,7 @@ class ViewWatcher(QObject):
             self._timer.start()
 
 
-def _camera(viewer: napari.viewer.Viewer) -> Any:
+def camera_of(viewer: napari.viewer.Viewer) -> Any:
     """Return the camera, which napari 0.9 moved."""
     return viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
 
@@ -118,7 +118,7 @@ def part_in_view(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> tu
 
     The layer's own ``corner_pixels`` are more: napari enlarges them to whole chunks.
     """
-    camera, shown = _camera(viewer), viewer.dims.displayed
+    camera, shown = camera_of(viewer), viewer.dims.displayed
     size = viewer.canvas.size if hasattr(viewer, "canvas") else viewer._canvas_size
     corners = []
     for signs in product((-1, 1), repeat=2):
@@ -150,6 +150,13 @@ def show_slice(viewer: napari.viewer.Viewer, layer: napari.layers.Layer, z: int)
         viewer.dims.set_point(viewer.dims.ndim - 3, layer.data_to_world((z, *middle[1:]))[0])
 
 
+def fly_to(viewer: napari.viewer.Viewer, layer: napari.layers.Layer, at: tuple[float, float, float]) -> None:
+    """Bring voxel (z, y, x) of a layer to the centre of the view."""
+    z, y, x = layer.data_to_world(at)[-3:]
+    viewer.dims.set_point(viewer.dims.ndim - 3, z)
+    camera_of(viewer).center = (*camera_of(viewer).center[:-2], y, x)
+
+
 def looked_at(
     viewer: napari.viewer.Viewer, layer: napari.layers.Layer, cursor: bool = True
 ) -> tuple[int, int, int]:
@@ -167,7 +174,7 @@ def looked_at(
         position = list(viewer.cursor.position)
     else:
         shown = viewer.dims.displayed
-        for axis, centre in zip(shown, _camera(viewer).center[-len(shown) :], strict=True):
+        for axis, centre in zip(shown, camera_of(viewer).center[-len(shown) :], strict=True):
             position[axis] = centre
     y, x = _inside(layer, position)[-2:]
     return slice_in_view(viewer, layer), y, x

@@ -102,6 +102,20 @@ def create_image(
     return _create_level(group, described, 0, shape, dtype, chunks, shards)
 
 
+def create_labels(
+    path: str | Path,
+    shape: tuple[int, int, int],
+    *,
+    voxel_size: VoxelSize | None,
+    translation: VoxelSize = (0.0, 0.0, 0.0),
+    attributes: Mapping[str, Any],
+) -> zarr.Array[Any]:
+    """Create an OME-Zarr label image of one level, uint32, all 0; otherwise as :func:`create_image`."""
+    described = Description("zyx", voxel_size, translation, downscaling="mode", is_labels=True)
+    group = _create_group(Path(path), described, attributes, overwrite=False)
+    return _create_level(group, described, 0, shape, np.uint32, None, None)
+
+
 def write_image(
     path: str | Path,
     image: Any,

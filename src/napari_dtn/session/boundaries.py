@@ -1,0 +1,152 @@
+"""Boundaries where they are asked for: read from a prediction, or predicted then and there."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from napari_dtn.session.cache import Cache
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from napari_dtn.predict import Predictor
+    from napari_dtn.volume.opening import Volume
+
+Shape = tuple[int, int, int]
+Box = tuple[slice, slice, slice]
+PANE = 512  # pixels of a side: what is predicted at least
+
+
+class Boundaries(Protocol):
+    """Probabilities of boundary of a volume, or of a box of it."""
+
+    box: Box
+
+    def prepare(self) -> None:
+        """Get ready for the first :meth:`read`."""
+
+    def read(self, z: int, y: slice, x: slice) -> NDArray[np.float32]:
+        """Return a window of a slice, in [0, 1]."""
+        ...
+
+
+class StoredBoundaries:
+    """A prediction on disk, or any array of probabilities.
+
+    Parameters
+    ----------
+    array
+        (Z, Y, X): integers, of which the largest of their type is 1, or floats in [0, 1].
+    shape
+        Of the volume.
+    origin
+        First voxel of the array in the volume, (Z, Y, X).
+
+    Raises
+    ------
+    ValueError
+        The array leaves the volume.
+    """
+
+    def __init__(self, array: Any, shape: Shape, origin: Shape = (0, 0, 0)) -> None:
+        self._array, self._origin = array, origin
+        z, y, x = (slice(start, start + size) for start, size in zip(origin, array.shape, strict=True))
+        self.box = z, y, x
+        if any(one.start < 0 or one.stop > size for one, size in zip(self.box, shape, strict=True)):
+            raise ValueError(
+                f"The boundaries have shape {tuple(array.shape)} from voxel {origin} on, and the volume has "
+                f"{shape}; choose the boundaries that were predicted from this volume."
+            )
+
+    def prepare(self) -> None:
+        """Do nothing: the array is there."""
+
+    @staticmethod
+    def of(prediction: Volume, volume: Volume) -> StoredBoundaries:
+        """Lay a prediction over the volume by its stored place."""
+        z, y, x = (round(a - b) for a, b in zip(prediction.origin, volume.origin, strict=True))
+        return StoredBoundaries(prediction.data, volume.shape, (z, y, x))
+
+    def read(self, z: int, y: slice, x: slice) -> NDArray[np.float32]:
+        """Return a window of a slice, in [0, 1]."""
+        dz, dy, dx = self._origin
+        window = (z - dz, slice(y.start - dy, y.stop - dy), slice(x.start - dx, x.stop - dx))
+        values = np.asarray(self._array[window])
+        most = np.iinfo(values.dtype).max if values.dtype.kind in "ui" else 1
+        return values.astype(np.float32) / np.float32(most)
+
+
+class PredictedBoundaries:
+    """Predicts panes of slices when they are first looked at, and keeps the last ones.
+
+    Parameters
+    ----------
+    make
+        Sets the model up; called once, when a first pane is needed.
+    shape
+        Of the volume.
+    memory
+        Bytes to keep.
+    """
+
+    def __init__(self, make: Callable[[], Predictor], shape: Shape, memory: int = 2**30) -> None:
+        self._make, self._shape = make, shape
+        self.box = slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])
+        self._panes = Cache(memory)
+        self._predictor: Predictor | None = None
+        self._lock = threading.Lock()
+
+    def read(self, z: int, y: slice, x: slice) -> NDArray[np.float32]:
+        """Return a window of a slice, in [0, 1]; the panes under it that are missing are predicted."""
+        rows, columns = _panes(y, self._shape[1]), _panes(x, self._shape[2])
+        wanted = [(row, column) for row in rows for column in columns]
+        with self._lock:  # a network uses every core by itself
+            missing = [place for place in wanted if (z, *place) not in self._panes]
+            found = self._predict(z, missing)
+            panes = {place: found[place] if place in found else self._panes[z, *place] for place in wanted}
+            for place, pane in found.items():
+                self._panes.put((z, *place), pane, pane.nbytes)
+        out = np.empty((y.stop - y.start, x.stop - x.start), np.float32)
+        for place, pane in panes.items():
+            _lay(pane, place, out, y, x)
+        return out
+
+    def prepare(self) -> None:
+        """Set the model up."""
+        with self._lock:
+            if self._predictor is None:
+                self._predictor = self._make()
+
+    def _predict(self, z: int, panes: list[tuple[int, int]]) -> dict[tuple[int, int], NDArray[np.float32]]:
+        """Predict some panes in one region, with what lies between them: each tile is then computed once."""
+        if not panes:
+            return {}
+        if self._predictor is None:
+            self._predictor = self._make()
+        (a0, a1), (b0, b1) = ((min(ends), max(ends) + PANE) for ends in zip(*panes, strict=True))
+        y, x = slice(a0, min(a1, self._shape[1])), slice(b0, min(b1, self._shape[2]))
+        plane = self._predictor.predict(z, y, x)[0]
+        return {(a, b): plane[a - a0 : a - a0 + PANE, b - b0 : b - b0 + PANE].copy() for a, b in panes}
+
+
+def _panes(along: slice, size: int) -> list[int]:
+    """Return where the panes under a range begin."""
+    return list(range(along.start // PANE * PANE, min(along.stop, size), PANE))
+
+
+def _lay(
+    pane: NDArray[np.float32], at: tuple[int, int], out: NDArray[np.float32], y: slice, x: slice
+) -> None:
+    """Copy what a pane and a window share into the window."""
+    places = [
+        (slice(max(start, window.start), min(start + side, window.stop)), start, window.start)
+        for start, side, window in zip(at, pane.shape, (y, x), strict=True)
+    ]
+    into = tuple(slice(one.start - first, one.stop - first) for one, _, first in places)
+    taken = tuple(slice(one.start - start, one.stop - start) for one, start, _ in places)
+    out[into] = pane[taken]

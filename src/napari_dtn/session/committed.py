@@ -1,0 +1,304 @@
+"""Committed objects and all that is done to them: every change is an edit of the history."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_dtn.segment import edits
+from napari_dtn.session.mask import Mask
+from napari_dtn.session.objects import ObjectFacts, facts_of, patches_over, rectangles, widened
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from numpy.typing import NDArray
+
+    from napari_dtn.segment.extents import Extent
+    from napari_dtn.segment.history import Edit, History
+    from napari_dtn.segment.patches import Patch
+    from napari_dtn.settings import Overlap, VoxelSize
+
+_SMOOTHING = 2.0  # pixels
+_MARGIN = 8  # pixels around an object that its smoothed outline may reach
+
+
+class Committed:
+    """Committed objects of a volume.
+
+    Parameters
+    ----------
+    history
+        Their labels, and what was done to them.
+    voxel_size
+        In nm, (Z, Y, X), where it is known.
+    tell
+        Called with every edit, also when it is undone or redone.
+
+    Attributes
+    ----------
+    changes
+        Counts whatever changes them.
+    """
+
+    def __init__(self, history: History, voxel_size: VoxelSize | None, tell: Callable[[Edit], None]) -> None:
+        self.history = history
+        self._voxel_size = voxel_size
+        self._tell = tell
+        self.changes = 0
+
+    # ---- what is there
+
+    @property
+    def labels(self) -> Any:
+        """Their ids, a zarr array (Z, Y, X), uint32, 0 for background."""
+        return self.history.labels
+
+    def all(self) -> list[ObjectFacts]:
+        """Return what is known about each, by id."""
+        notes = self.history.notes("object ")
+        extents: dict[int, list[Extent]] = {}
+        for extent in self.history.extents():
+            extents.setdefault(extent.id, []).append(extent)
+        return [
+            facts_of(there, notes.get(str(number), {}), self._voxel_size) for number, there in extents.items()
+        ]
+
+    def at(self, point: tuple[int, int, int]) -> int:
+        """Return the id at a voxel (z, y, x), 0 for background."""
+        return int(self.labels[tuple(point)])
+
+    def mask_of(self, number: int) -> Mask:
+        """Return where an object is.
+
+        Raises
+        ------
+        ValueError
+            There is no such object.
+        """
+        extents = self._extents(number)
+        places = rectangles(extents)
+        (y0, y1, x0, x1) = next(iter(rectangles([replace(one, z=0) for one in extents]).values()))
+        first, last = extents[0].z, extents[-1].z
+        inside = np.zeros((last - first + 1, y1 - y0, x1 - x0), bool)
+        for z in places:
+            inside[z - first] = np.asarray(self.labels[z, y0:y1, x0:x1]) == number
+        return Mask.around(self.labels.shape, (first, y0, x0), inside)
+
+    def prompts_of(self, number: int) -> list[Any]:
+        """Return what was said about an object when it was committed, as it was given."""
+        return list(self._note(number).get("prompts", []))
+
+    @property
+    def fresh(self) -> int:
+        """An id that no object has had."""
+        return int(self.history.note("next id", 1))
+
+    # ---- changes
+
+    def paint(self, mask: Mask, number: int, overlap: Overlap, prompts: list[Any]) -> None:
+        """Let an object be what a mask shows, and nothing else.
+
+        Parameters
+        ----------
+        mask
+            The object.
+        number
+            Its id, which may be a fresh one.
+        overlap
+            What happens to others under the mask.
+        prompts
+            Plain JSON values, for :meth:`prompts_of`.
+
+        Raises
+        ------
+        ValueError
+            It is locked, or others leave nothing of it.
+        """
+        self._check_free([number])
+        mine, locked = self.history.extents(number), self._locked() - {number}
+        replaced = self._under(mask) - locked - {number} if overlap == "replace" else set()
+        others = [one for other in sorted(replaced) for one in self.history.extents(other)]
+
+        def painted(z: int, y: slice, x: slice, ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
+            freed = edits.relabel(ids, replaced, 0)
+            return edits.paint(freed, mask.within(z, y, x), number, overlap, locked)
+
+        notes = {
+            f"object {number}": {**self._note(number), "prompts": prompts},
+            "next id": max(number + 1, self.fresh),
+        }
+        places = rectangles(mask.extents(number), mine, others)
+        done = self._edit(f"object {number}", patches_over(self.labels, places, painted), **notes)
+        if done is None and not mine:
+            raise ValueError("Other objects cover all of it; choose the overlap “cut”, or drop it.")
+
+    def merge(self, numbers: Iterable[int]) -> int:
+        """Make one object of several, under the lowest of their ids.
+
+        Raises
+        ------
+        ValueError
+            They are fewer than two, or one is locked or not there.
+        """
+        ids = sorted({*numbers})
+        if len(ids) < 2:
+            raise ValueError(f"There is nothing to merge in {ids}; choose at least two objects.")
+        self._check_free(ids)
+        self._relabel(f"merge {', '.join(map(str, ids))}", ids[1:], ids[0])
+        return ids[0]
+
+    def delete(self, number: int) -> None:
+        """Delete an object; errors as :meth:`merge`."""
+        self._check_free([number])
+        self._relabel(f"delete {number}", [number], 0)
+
+    def relabel(self, old: int, new: int) -> None:
+        """Give an object another id; with an object that has it already it becomes one.
+
+        Raises
+        ------
+        ValueError
+            The new id is below 1; or as :meth:`merge`.
+        """
+        if new < 1:
+            raise ValueError(f"The new id is {new}; ids begin with 1.")
+        self._check_free([old, *([new] if self.history.extents(new) else [])])
+        self._relabel(f"relabel {old} as {new}", [old], new)
+
+    def split(self, number: int, kept: Mask) -> int:
+        """Give what is outside of a mask to a new object, whose id is returned; errors as :meth:`merge`."""
+        self._check_free([number])
+        fresh = self.fresh
+
+        def parted(z: int, y: slice, x: slice, ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
+            return edits.relabel_part(ids, ~kept.within(z, y, x), number, fresh)
+
+        places = rectangles(self._extents(number))
+        patches = patches_over(self.labels, places, parted)
+        self._edit(f"split {fresh} off {number}", patches, **{"next id": fresh + 1})
+        return fresh
+
+    def fill_holes(self, number: int) -> None:
+        """Fill background that an object encloses in a slice; errors as :meth:`merge`."""
+        self._reshape(f"fill holes of {number}", number, 0, edits.fill_holes)
+
+    def smooth(self, number: int) -> None:
+        """Smooth an object's outline in each slice; errors as :meth:`merge`."""
+
+        def smoothed(ids: NDArray[np.uint32], one: int) -> NDArray[np.uint32]:
+            return edits.smooth(ids, one, _SMOOTHING)
+
+        self._reshape(f"smooth {number}", number, _MARGIN, smoothed)
+
+    def interpolate(self, number: int) -> None:
+        """Fill the slices that an object misses between two that it is in; errors as :meth:`merge`."""
+        self._check_free([number])
+        extents = self._extents(number)
+        gaps = [pair for pair in pairwise(extents) if pair[1].z - pair[0].z > 1]
+        patches = (patch for gap in gaps for patch in self._bridged(number, *gap))
+        self._edit(f"interpolate {number}", patches)
+
+    def lock(self, number: int, on: bool = True) -> None:
+        """Let every edit leave an object alone, or no longer."""
+        self._write(number, locked=on)
+
+    def rename(self, number: int, name: str) -> None:
+        """Call an object something."""
+        self._write(number, name=name)
+
+    def record(self, what: str, patches: Iterable[Patch]) -> None:
+        """Make changes that somebody else has thought of, such as a brush."""
+        kept = list(patches)
+        highest = max((int(patch.new.max()) for patch in kept), default=0)
+        self._edit(what, kept, **{"next id": max(highest + 1, self.fresh)})
+
+    def undo(self) -> str:
+        """Take the last edit back; returns what it was, empty where there is none."""
+        return self._told(self.history.undo())
+
+    def redo(self) -> str:
+        """Make the next edit again; returns what it is, empty where there is none."""
+        return self._told(self.history.redo())
+
+    # ---- small things
+
+    def _edit(self, what: str, patches: Iterable[Patch], **notes: Any) -> Edit | None:
+        edit = self.history.edit(what, patches, **notes)
+        self._told(edit)
+        return edit
+
+    def _told(self, edit: Edit | None) -> str:
+        if edit is None:
+            return ""
+        self.changes += 1
+        self._tell(edit)
+        return edit.what
+
+    def _relabel(self, what: str, old: Collection[int], new: int) -> None:
+        def relabelled(z: int, y: slice, x: slice, ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
+            return edits.relabel(ids, old, new)
+
+        places = rectangles(*(self._extents(number) for number in old))
+        notes = {"next id": max(new + 1, self.fresh)}
+        self._edit(what, patches_over(self.labels, places, relabelled), **notes)
+
+    def _reshape(
+        self,
+        what: str,
+        number: int,
+        margin: int,
+        change: Callable[[NDArray[np.uint32], int], NDArray[np.uint32]],
+    ) -> None:
+        def reshaped(z: int, y: slice, x: slice, ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
+            return change(ids, number)
+
+        self._check_free([number])
+        places = rectangles(self._extents(number))
+        places = {z: widened(place, margin, self.labels.shape[1:]) for z, place in places.items()}
+        self._edit(what, patches_over(self.labels, places, reshaped))
+
+    def _bridged(self, number: int, low: Extent, high: Extent) -> Iterable[Patch]:
+        """Yield the patches that lead from one slice of an object to another."""
+        (place,) = rectangles([replace(low, z=0), replace(high, z=0)]).values()
+        y0, y1, x0, x1 = place
+        below, above = (np.asarray(self.labels[one.z, y0:y1, x0:x1]) == number for one in (low, high))
+        masks = edits.between(below, above, high.z - low.z - 1)
+
+        def led(z: int, y: slice, x: slice, ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
+            return np.where(masks[z - low.z - 1] & (ids == 0), np.uint32(number), ids)
+
+        return patches_over(self.labels, dict.fromkeys(range(low.z + 1, high.z), place), led)
+
+    def _under(self, mask: Mask) -> set[int]:
+        """Return the objects under a mask."""
+        found: set[int] = set()
+        for z in mask.slices:
+            _, y, x = mask.box
+            found |= set(np.unique(np.asarray(self.labels[z, y, x])[mask.within(z, y, x)]).tolist())
+        return found - {0}
+
+    def _extents(self, number: int) -> list[Extent]:
+        extents = self.history.extents(number)
+        if not extents:
+            raise ValueError(f"There is no object {number}.")
+        return extents
+
+    def _locked(self) -> set[int]:
+        return {int(one) for one, note in self.history.notes("object ").items() if note.get("locked")}
+
+    def _check_free(self, numbers: Iterable[int]) -> None:
+        locked = self._locked() & {*numbers}
+        if locked:
+            raise ValueError(f"Object {min(locked)} is locked; unlock it first.")
+
+    def _note(self, number: int) -> dict[str, Any]:
+        return dict(self.history.note(f"object {number}", {}))
+
+    def _write(self, number: int, **facts: Any) -> None:
+        self._extents(number)
+        self.changes += 1
+        self.history.write_note(f"object {number}", {**self._note(number), **facts})

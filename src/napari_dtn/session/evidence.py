@@ -1,0 +1,216 @@
+"""Fragments and links of the slices that somebody looks at, kept as long as there is room."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_dtn.segment.clicks import Links, split_fragments
+from napari_dtn.segment.fragments import slice_fragments
+from napari_dtn.segment.graph import RegionGraph, region_graph
+from napari_dtn.segment.merging import merge_probabilities
+from napari_dtn.session.cache import Cache
+from napari_dtn.settings import usable_cores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from napari_dtn.session.boundaries import Boundaries
+
+Mark = tuple[int, int, bool]  # y, x, whether it is inside
+
+
+@dataclass(frozen=True)
+class View:
+    """A part of a volume.
+
+    Parameters
+    ----------
+    z
+        Slices, in order.
+    y, x
+        Half-open ranges.
+    across
+        Whether the slices follow each other and are linked, or stand alone.
+    """
+
+    z: tuple[int, ...]
+    y: tuple[int, int]
+    x: tuple[int, int]
+    across: bool
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Its part of each slice."""
+        return slice(*self.y), slice(*self.x)
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """What is in a view.
+
+    Parameters
+    ----------
+    view
+        The view.
+    fragments
+        Ids from 1, each within one slice, (Z, Y, X); a slice for each of ``view.z``.
+    links
+        Between them.
+    """
+
+    view: View
+    fragments: NDArray[np.uint32]
+    links: Links
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Slices whose links are found together; between two runs, only those across."""
+
+    z: tuple[int, ...]
+    only_across: bool = False
+
+
+class Evidence:
+    """What speaks for two places belonging together, made where it is asked for.
+
+    Parameters
+    ----------
+    boundaries
+        Where boundaries come from.
+    image
+        Grey values, (Z, Y, X).
+    memory
+        Bytes to keep.
+    """
+
+    def __init__(self, boundaries: Boundaries, image: Any, memory: int) -> None:
+        self.boundaries = boundaries
+        self._image = image
+        self._cache = Cache(memory)
+
+    def steps(self, view: View, reach: int, marks: dict[int, tuple[Mark, ...]]) -> Iterator[int | Stack]:
+        """Make what is in a view.
+
+        Parameters
+        ----------
+        view
+            The view.
+        reach
+            Slices whose links are found together; those of a view through the slices begin at a multiple of
+            it.
+        marks
+            Of slices in which opposing seeds may share a fragment: these are split there.
+
+        Yields
+        ------
+        int or Stack
+            How many slices have their fragments; at last the stack.
+        """
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            planes = []
+            for plane in pool.map(lambda z: self._fragments(z, view, marks.get(z, ())), view.z):
+                planes.append(plane)
+                yield len(planes)
+            starts = np.cumsum([0, *(int(plane.max()) for plane in planes)])
+            offsets = dict(zip(view.z, starts.tolist(), strict=False))
+            parts = [*pool.map(lambda run: self._links(run, view, marks, offsets), _runs(view, reach))]
+        stacked = _stacked(planes, starts)
+        yield Stack(view, stacked, _joined(parts, np.bincount(stacked.ravel())))
+
+    def boundary(self, z: int, view: View) -> NDArray[np.float32]:
+        """Return the boundaries in a view's window of slice z."""
+        key = "boundary", z, view.y, view.x
+        return self._cache.get(key, lambda: self.boundaries.read(z, *view.window), lambda found: found.nbytes)
+
+    def _fragments(self, z: int, view: View, marks: tuple[Mark, ...]) -> NDArray[np.uint32]:
+        def whole() -> NDArray[np.uint32]:
+            return slice_fragments(self.boundary(z, view))
+
+        found = self._cache.get(("fragments", z, view.y, view.x), whole, lambda made: made.nbytes)
+        if not marks:
+            return found
+        inside, outside = (_points(marks, side, view) for side in (True, False))
+        key = "split", z, view.y, view.x, marks
+        return self._cache.get(
+            key,
+            lambda: split_fragments(found, self.boundary(z, view), inside, outside),
+            lambda made: made.nbytes,
+        )
+
+    def _links(
+        self, run: _Run, view: View, marks: dict[int, tuple[Mark, ...]], offsets: dict[int, int]
+    ) -> Links:
+        """Return the links within a run of slices, between ids of the view."""
+        marked = tuple((z, marks[z]) for z in run.z if z in marks)
+        planes = [self._fragments(z, view, marks.get(z, ())) for z in run.z]
+        local = np.cumsum([0, *(int(plane.max()) for plane in planes)])
+
+        def make() -> Links:
+            y, x = view.window
+            boundary = np.stack([self.boundary(z, view) for z in run.z])
+            image = np.stack([np.asarray(self._image[z, y, x]) for z in run.z])
+            return _links_of(region_graph(_stacked(planes, local), boundary, image), run.only_across)
+
+        found = self._cache.get(("links", run, view.y, view.x, marked), make, _size)
+        shift = np.array([offsets[z] for z in run.z]) - local[:-1]
+        edges = found.graph.edges
+        moved = edges + shift[np.searchsorted(local, edges, side="left") - 1]
+        return Links(replace(found.graph, edges=moved), found.probability)
+
+
+def _stacked(planes: list[NDArray[np.uint32]], starts: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Put slices on each other, the ids of each after those of the one before."""
+    return np.stack([plane + np.uint32(start) for plane, start in zip(planes, starts, strict=False)])
+
+
+def _links_of(graph: RegionGraph, only_across: bool) -> Links:
+    probability = merge_probabilities(graph)
+    if not only_across:
+        return Links(graph, probability)
+    one = graph.across
+    graph = replace(graph, edges=graph.edges[one], across=one[one], features=graph.features[one])
+    return Links(graph, probability[one])
+
+
+def _joined(parts: list[Links], sizes: NDArray[np.int64]) -> Links:
+    """Put the links of all runs together, sorted as those of one graph are."""
+    edges, across, features, probability = (
+        np.concatenate(columns)
+        for columns in zip(
+            *((p.graph.edges, p.graph.across, p.graph.features, p.probability) for p in parts), strict=True
+        )
+    )
+    order = np.lexsort(edges.T[::-1])
+    graph = RegionGraph(len(sizes), edges[order], across[order], features[order], sizes)
+    return Links(graph, probability[order])
+
+
+def _size(links: Links) -> int:
+    graph = links.graph
+    return int(
+        sum(a.nbytes for a in (graph.edges, graph.across, graph.features, graph.sizes, links.probability))
+    )
+
+
+def _runs(view: View, reach: int) -> list[_Run]:
+    """Cut a view into runs of slices, and pairs where they meet: a view that grows keeps those it had."""
+    if not view.across:
+        return [_Run((z,)) for z in view.z]
+    cuts = [z for z in view.z if z % reach == 0 and z != view.z[0]]
+    ends = [view.z[0], *cuts, view.z[-1] + 1]
+    blocks = [_Run(tuple(range(a, b))) for a, b in pairwise(ends)]
+    return blocks + [_Run((cut - 1, cut), only_across=True) for cut in cuts]
+
+
+def _points(marks: tuple[Mark, ...], side: bool, view: View) -> NDArray[np.int64]:
+    """Return the pixels of one side's marks in the view's window, (N, 2)."""
+    found = [(y - view.y[0], x - view.x[0]) for y, x, inside in marks if inside == side]
+    return np.array(found, np.int64).reshape(-1, 2)

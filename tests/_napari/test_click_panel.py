@@ -1,0 +1,252 @@
+"""The click panel, opened through the manifest and driven by mouse, keys and controls."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QMessageBox, QWidget
+
+from napari_dtn._napari.job import stop_all_jobs
+from support.rooms import by_walls, walls
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SHAPE = (5, 96, 128)
+PATIENCE = 60_000
+CONTROLS = (
+    *("image", "source", "folder", "folder_choice", "mode", "threshold", "threshold_value", "overlap", "on"),
+    *("commit", "drop", "undo", "redo", "stop", "progress", "status", "objects", "keys"),
+    *("merge", "split", "delete", "fill", "smooth", "interpolate"),
+)
+FIRST, SECOND, THIRD = (2, 17, 17), (2, 17, 48), (2, 48, 48)
+
+
+@pytest.fixture
+def panel(make_napari_viewer, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_dtn.session.evidence.merge_probabilities", by_walls)
+    boundaries = np.round(255 * walls(SHAPE)).astype(np.uint8)
+    viewer = make_napari_viewer(show=True)
+    viewer.window._qt_window.resize(1200, 800)
+    image = viewer.add_image(255 - boundaries, name="em", scale=(30, 6, 6), units=("nm",) * 3)
+    shown = {"scale": (30, 6, 6), "units": ("nm",) * 3, "metadata": {"napari_dtn": {"role": "boundaries"}}}
+    viewer.add_image(boundaries, name="em boundaries", visible=False, **shown)
+    viewer.layers.selection.active = image
+    viewer.dims.set_point(0, 60.0)
+    viewer.reset_view()
+    _, panel = viewer.window.add_plugin_dock_widget("napari-dtn", "Segment by clicking")
+    control(panel, "folder").setText(str(tmp_path / "objects"))
+    yield panel
+    panel._leave()
+    stop_all_jobs()
+    panel._desk.close()
+
+
+def control(panel: QWidget, name: str) -> QWidget:
+    found = panel.findChild(QWidget, f"click.{name}")
+    assert found is not None, name
+    return found
+
+
+def rest(qtbot, panel: QWidget) -> None:
+    qtbot.wait(20)
+    qtbot.waitUntil(lambda: not panel._lane.busy and not panel._desk.waiting, timeout=PATIENCE)
+
+
+def begin(qtbot, panel: QWidget) -> None:
+    control(panel, "threshold").setValue(80)
+    control(panel, "on").click()
+    qtbot.waitUntil(lambda: panel._layers is not None, timeout=PATIENCE)
+    rest(qtbot, panel)
+    control(panel, "threshold").setValue(80)
+    rest(qtbot, panel)
+
+
+def canvas_of(panel: QWidget) -> QWidget:
+    return panel._viewer.window._qt_window._qt_viewer.canvas.native
+
+
+def click(qtbot, panel: QWidget, voxel: tuple[int, int, int], button=None, keys=None) -> None:
+    """Click on a voxel of the image, in the canvas."""
+    viewer, canvas = panel._viewer, canvas_of(panel)
+    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+    _, y, x = viewer.layers["em"].data_to_world(voxel)
+    (cy, cx), zoom = camera.center[-2:], camera.zoom
+    at = QPoint(round(canvas.width() / 2 + (x - cx) * zoom), round(canvas.height() / 2 + (y - cy) * zoom))
+    QTest.mouseMove(canvas, at)
+    QTest.mouseClick(canvas, button or Qt.LeftButton, keys or Qt.NoModifier, at)
+    rest(qtbot, panel)
+
+
+def key(qtbot, panel: QWidget, code, keys=None) -> None:
+    QTest.keyClick(canvas_of(panel), code, keys or Qt.NoModifier)
+    rest(qtbot, panel)
+
+
+def labels(panel: QWidget) -> np.ndarray:
+    return np.asarray(panel._viewer.layers["em objects"].data[:])
+
+
+def work(panel: QWidget) -> np.ndarray:
+    return np.asarray(panel._viewer.layers["em object in work"].data)
+
+
+OPEN = """
+import sys, napari
+viewer = napari.Viewer(show=False)
+heavy = {"torch", "zarr", "dask.array", "bioimage_cpp"} - set(sys.modules)
+viewer.window.add_plugin_dock_widget("napari-dtn", "Segment by clicking")
+print(",".join(sorted(heavy & set(sys.modules))) or "none")
+viewer.close()
+"""
+
+
+def test_opening_the_panel_loads_nothing_heavy() -> None:
+    done = subprocess.run([sys.executable, "-c", OPEN], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == "none"
+
+
+def test_every_control_has_its_name_and_says_what_it_does(panel) -> None:
+    for name in CONTROLS:
+        assert control(panel, name).toolTip(), name
+
+
+def test_click_keep_undo_redo_by_mouse_and_keys(qtbot, panel) -> None:
+    begin(qtbot, panel)
+    click(qtbot, panel, FIRST)
+    mask = work(panel)
+    assert mask[FIRST]
+    assert not mask[SECOND]
+    assert "Enter keeps it" in control(panel, "status").text()
+    key(qtbot, panel, Qt.Key_Return)
+    assert labels(panel)[FIRST] == 1
+    assert not work(panel).any()
+    click(qtbot, panel, THIRD)
+    key(qtbot, panel, Qt.Key_Return)
+    assert (labels(panel)[FIRST], labels(panel)[THIRD]) == (1, 2)
+    assert control(panel, "objects").rowCount() == 2
+    key(qtbot, panel, Qt.Key_Z, Qt.ControlModifier)
+    assert (labels(panel)[FIRST], labels(panel)[THIRD]) == (1, 0)
+    key(qtbot, panel, Qt.Key_Z, Qt.ControlModifier | Qt.ShiftModifier)
+    assert labels(panel)[THIRD] == 2
+
+
+@pytest.mark.parametrize(
+    ("button", "keys"), [(Qt.RightButton, Qt.NoModifier), (Qt.LeftButton, Qt.ControlModifier)]
+)
+def test_right_and_ctrl_clicks_exclude(qtbot, panel, button, keys) -> None:
+    begin(qtbot, panel)
+    control(panel, "threshold").setValue(40)
+    rest(qtbot, panel)
+    click(qtbot, panel, FIRST)
+    assert work(panel)[SECOND]
+    click(qtbot, panel, SECOND, button, keys)
+    assert work(panel)[FIRST]
+    assert not work(panel)[SECOND]
+    key(qtbot, panel, Qt.Key_Escape)
+    assert not work(panel).any()
+
+
+def test_the_slider_regrows_the_object(qtbot, panel) -> None:
+    begin(qtbot, panel)
+    click(qtbot, panel, FIRST)
+    assert not work(panel)[SECOND]
+    for value in range(79, 39, -3):  # as fast as a hand moves it
+        control(panel, "threshold").setValue(value)
+    rest(qtbot, panel)
+    assert work(panel)[SECOND]
+
+
+def test_through_the_slices(qtbot, panel) -> None:
+    begin(qtbot, panel)
+    control(panel, "mode").setCurrentIndex(1)
+    click(qtbot, panel, THIRD)
+    assert work(panel)[:, 48, 48].all()
+
+
+def test_a_kept_object_is_taken_up_again_and_merged(qtbot, panel) -> None:
+    begin(qtbot, panel)
+    for voxel in (FIRST, SECOND):
+        click(qtbot, panel, voxel)
+        key(qtbot, panel, Qt.Key_Return)
+    click(qtbot, panel, FIRST)
+    assert "Object 1 is taken up again" in control(panel, "status").text()
+    key(qtbot, panel, Qt.Key_Escape)
+    control(panel, "objects").selectAll()
+    control(panel, "merge").click()
+    rest(qtbot, panel)
+    assert labels(panel)[SECOND] == 1
+    click(qtbot, panel, FIRST)
+    click(qtbot, panel, FIRST)
+    click(qtbot, panel, SECOND, Qt.RightButton)
+    control(panel, "split").click()
+    rest(qtbot, panel)
+    assert labels(panel)[FIRST] == 1
+    assert labels(panel)[SECOND] == 3
+
+
+def test_what_was_left_is_offered_again(qtbot, panel, monkeypatch, tmp_path: Path) -> None:
+    begin(qtbot, panel)
+    click(qtbot, panel, FIRST)
+    key(qtbot, panel, Qt.Key_Return)
+    click(qtbot, panel, THIRD)
+    control(panel, "on").click()
+    qtbot.waitUntil(lambda: panel._desk.session is None, timeout=PATIENCE)
+    asked = []
+
+    def answer(parent: QWidget, title: str, text: str) -> QMessageBox.StandardButton:
+        asked.append(text)
+        return QMessageBox.StandardButton.Yes
+
+    monkeypatch.setattr(QMessageBox, "question", answer)
+    control(panel, "on").click()
+    qtbot.waitUntil(lambda: panel._layers is not None, timeout=PATIENCE)
+    rest(qtbot, panel)
+    assert str(tmp_path / "objects") in asked[0]
+    assert labels(panel)[FIRST] == 1
+    assert work(panel)[THIRD]
+
+
+def test_an_error_is_said_and_the_next_click_works(qtbot, panel, told) -> None:
+    begin(qtbot, panel)
+    click(qtbot, panel, FIRST, Qt.RightButton)
+    assert "click inside an object first" in told[-1].message
+    click(qtbot, panel, FIRST)
+    assert work(panel)[FIRST]
+
+
+def test_a_stroke_of_the_brush_is_recorded_and_undone(qtbot, panel) -> None:
+    begin(qtbot, panel)
+    layer = panel._viewer.layers["em objects"]
+    layer.brush_size = 6
+    layer.paint(FIRST, 9)
+    rest(qtbot, panel)
+    stored = panel._desk.session.labels
+    assert stored[FIRST] == 9
+    assert (stored[:] == labels(panel)).all()
+    panel._viewer.layers.selection.active = layer
+    key(qtbot, panel, Qt.Key_Z, Qt.ControlModifier)
+    assert not stored[:].any()
+    assert not labels(panel).any()
+    click(qtbot, panel, FIRST)
+    key(qtbot, panel, Qt.Key_Return)
+    assert labels(panel)[FIRST] == 10
+
+
+def test_dragging_is_no_click(qtbot, panel) -> None:
+    begin(qtbot, panel)
+    canvas = canvas_of(panel)
+    middle = canvas.rect().center()
+    QTest.mousePress(canvas, Qt.LeftButton, Qt.NoModifier, middle)
+    for step in range(1, 6):
+        QTest.mouseMove(canvas, middle + QPoint(8 * step, 0))
+        qtbot.wait(10)
+    QTest.mouseRelease(canvas, Qt.LeftButton, Qt.NoModifier, middle + QPoint(40, 0))
+    rest(qtbot, panel)
+    assert panel._desk.session.active.prompts == ()

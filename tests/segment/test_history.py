@@ -1,0 +1,168 @@
+"""Edits of labels on disk: undone and redone exactly, small, and whole after a kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import zarr
+
+from napari_dtn.segment.history import History
+from napari_dtn.segment.patches import patch_between
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SHAPE = (5, 60, 70)
+
+
+def random_ids(rng: np.random.Generator, shape: tuple[int, ...] = SHAPE[1:]) -> np.ndarray:
+    return rng.integers(0, 4, shape, dtype=np.uint32)
+
+
+def some_patches(rng: np.random.Generator, labels: np.ndarray) -> list:
+    """Random rectangles of random ids in some slices."""
+    patches = []
+    for z in rng.choice(len(labels), 3, replace=False):
+        y, x = rng.integers(0, 40, 2)
+        before = np.asarray(labels[z, y : y + 15, x : x + 20])
+        patches.append(patch_between(int(z), (int(y), int(x)), before, random_ids(rng, before.shape)))
+    return [patch for patch in patches if patch is not None]
+
+
+def test_a_patch_leads_there_and_back() -> None:
+    rng = np.random.default_rng(0)
+    before, after = random_ids(rng), random_ids(rng)
+    after[:10] = before[:10]
+    patch = patch_between(3, (100, 200), before, after)
+    assert patch.place == (3, slice(110, 160), slice(200, 270))
+    assert (patch.on(before[10:]) == after[10:]).all()
+    assert (patch.on(after[10:]) == after[10:]).all()
+    assert (patch.inverse.on(after[10:]) == before[10:]).all()
+    assert patch_between(0, (0, 0), before, before) is None
+
+
+def test_every_state_comes_back(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    labels = zarr.create_array(str(tmp_path / "l"), shape=SHAPE, chunks=(1, 32, 32), dtype="uint32")
+    history = History(tmp_path / "journal", labels)
+    states = [labels[:]]
+    for number in range(1, 9):
+        assert history.edit(f"edit {number}", some_patches(rng, labels[:])).number == number
+        states.append(labels[:])
+    for state in reversed(states[:-1]):
+        history.undo()
+        assert (labels[:] == state).all()
+    assert history.undo() is None
+    for state in states[1:]:
+        history.redo()
+        assert (labels[:] == state).all()
+    assert history.redo() is None
+    for _ in range(3):
+        history.undo()
+    history.edit("another", some_patches(rng, labels[:]))
+    assert (history.position, history.last) == (6, 6)
+
+
+def test_extents_are_those_of_the_labels(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    labels = np.zeros(SHAPE, np.uint32)
+    history = History(tmp_path / "journal", labels)
+    for _ in range(12):
+        history.edit("", some_patches(rng, labels))
+    for _ in range(5):
+        history.undo()
+    found = {(one.id, one.z): one for one in history.extents()}
+    there = {(int(i), z) for z in range(SHAPE[0]) for i in np.unique(labels[z]) if i}
+    assert set(found) == there
+    for (number, z), extent in found.items():
+        y, x = np.nonzero(labels[z] == number)
+        assert (extent.voxels, extent.sum_y, extent.sum_x) == (len(y), y.sum(), x.sum())
+        assert extent.y0 <= y.min() <= y.max() < extent.y1
+        assert extent.x0 <= x.min() <= x.max() < extent.x1
+
+
+def test_an_edit_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    labels = np.zeros(SHAPE, np.uint32)
+    history = History(tmp_path / "journal", labels)
+
+    def breaking():
+        yield from some_patches(rng, labels)
+        raise OSError("cannot be read")
+
+    with pytest.raises(OSError, match="cannot be read"):
+        history.edit("breaking", breaking())
+    assert (history.position, history.size, labels.any()) == (0, 0, False)
+
+
+def test_a_hundred_edits_of_a_large_volume_take_little(tmp_path: Path) -> None:
+    shape = (100, 1024, 1024)
+    labels = zarr.create_array(str(tmp_path / "l"), shape=shape, chunks=(1, 256, 256), dtype="uint32")
+    history = History(tmp_path / "journal", labels)
+    y, x = np.ogrid[:200, :200]
+    disc = (y - 100) ** 2 + (x - 100) ** 2 < 95**2
+    rng = np.random.default_rng(4)
+    for number in range(1, 101):
+        top, left = rng.integers(0, 800, 2)
+        patches = []
+        for z in range(0, 100, 10):  # a tenth of the slices: ten times as much is still below the limit
+            place = z, slice(top, top + 200), slice(left, left + 200)
+            before = np.asarray(labels[place])
+            patches.append(patch_between(z, (top, left), before, np.where(disc, np.uint32(number), before)))
+        history.edit("paint", patches)
+    assert 0 < history.size < 10e6
+
+
+def test_only_one_process_may_open_it(tmp_path: Path) -> None:
+    history = History(tmp_path / "journal", np.zeros(SHAPE, np.uint32))
+    history.write_note("a", 1)
+    with pytest.raises(ValueError, match="another session"):
+        History(tmp_path / "journal", np.zeros(SHAPE, np.uint32))
+    history.close()
+    assert History(tmp_path / "journal", np.zeros(SHAPE, np.uint32)).note("a") == 1
+
+
+EDITING = """
+import sys, zarr, numpy as np
+from pathlib import Path
+from napari_dtn.segment.history import History
+from napari_dtn.segment.patches import patch_between
+labels = zarr.open_array(sys.argv[1] + "/l", mode="r+")
+history = History(Path(sys.argv[1]) / "journal", labels)
+for number in range(history.position + 1, 100000):
+    ids = np.full(labels.shape[1:], number, np.uint32)
+    patches = (patch_between(z, (0, 0), np.asarray(labels[z]), ids) for z in range(labels.shape[0]))
+    history.edit("all", patches)
+    print(number, flush=True)
+"""
+
+
+def test_killed_at_any_moment_it_opens_at_the_last_edit(tmp_path: Path) -> None:
+    zarr.create_array(str(tmp_path / "l"), shape=(4, 64, 64), chunks=(1, 32, 32), dtype="uint32")
+    done = 0
+    for seconds in (0.05, 0.13, 0.21):
+        run = subprocess.Popen(
+            [sys.executable, "-c", EDITING, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        )
+        first = run.stdout.readline()
+        time.sleep(seconds)
+        os.kill(run.pid, signal.SIGKILL)
+        told = int((first + run.stdout.read()).split()[-1])
+        run.wait()
+        labels = zarr.open_array(str(tmp_path / "l"), mode="r+")
+        history = History(tmp_path / "journal", labels)
+        assert told <= history.position <= told + 1
+        assert (labels[:] == history.position).all()
+        done, before = history.position, done
+        assert done > before
+        history.undo()
+        assert (labels[:] == done - 1).all()
+        history.redo()
+        history.close()

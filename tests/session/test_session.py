@@ -1,0 +1,315 @@
+"""A click becomes an object, in a slice and through them; all can be taken back, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from napari_dtn.session import Changed, ClickSession, Grown, Prompt
+from napari_dtn.session.boundaries import PANE, PredictedBoundaries, StoredBoundaries
+from napari_dtn.volume.opening import open_volume
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GOOD = 0.85  # of the IoU: walls are split between rooms
+MIDDLES = {1: (5, 17, 17), 2: (5, 17, 48), 6: (5, 48, 48), 11: (5, 80, 80)}
+
+
+def iou(mask: object, wanted: np.ndarray) -> float:
+    found = np.asarray(mask)
+    return float((found & wanted).sum() / (found | wanted).sum())
+
+
+def room(rooms, number: int, z: int | None = 5) -> np.ndarray:
+    wanted = rooms.truth == number
+    return wanted if z is None else wanted & (np.arange(len(wanted)) == z)[:, None, None]
+
+
+def through(session: ClickSession) -> ClickSession:
+    session.settings = replace(session.settings, volume=True)
+    return session
+
+
+# ---- clicks
+
+
+@pytest.mark.parametrize("number", [1, 6, 11])
+def test_a_click_finds_the_room_in_its_slice(session, rooms, number: int) -> None:
+    mask = session.click(MIDDLES[number])
+    assert mask.shape == rooms.volume.shape
+    assert iou(mask, room(rooms, number)) > GOOD
+    assert mask[MIDDLES[number]]
+
+
+def test_a_click_finds_the_room_through_all_slices(session, rooms) -> None:
+    steps = []
+    through(session).prompt(Prompt((MIDDLES[6],), True))
+    steps += [step for step in session.grow_steps() if isinstance(step, Grown)]
+    assert [step.slices for step in steps] == [4, 12]
+    assert [step.finished for step in steps] == [False, True]
+    assert iou(session.mask, room(rooms, 6, None)) > GOOD
+
+
+def test_an_object_larger_than_the_window_is_found_whole(session, rooms) -> None:
+    session.threshold = 0.02  # every wall falls
+    mask = session.click(MIDDLES[1])
+    assert np.asarray(mask)[5].all()
+
+
+def test_the_threshold_regrows_the_object(session, rooms) -> None:
+    session.click(MIDDLES[1])
+    session.threshold = 0.4
+    both = room(rooms, 1) | room(rooms, 2)
+    assert iou(session.mask, both) > GOOD
+    session.threshold = 0.8
+    assert iou(session.mask, room(rooms, 1)) > GOOD
+
+
+def test_clicks_add_and_exclude(session, rooms) -> None:
+    session.click(MIDDLES[1])
+    both = session.click(MIDDLES[2])
+    assert iou(both, room(rooms, 1) | room(rooms, 2)) > GOOD
+    session.undo()
+    session.threshold = 0.4
+    assert iou(session.click(MIDDLES[2], positive=False), room(rooms, 1)) > GOOD
+
+
+def test_opposing_clicks_split_a_fragment(session, rooms) -> None:
+    whole = session.click((5, 40, 48)).voxels
+    half = session.click((5, 56, 48), positive=False)
+    assert 0.3 < half.voxels / whole < 0.7
+    assert half[5, 40, 48]
+    assert not half[5, 56, 48]
+
+
+def test_an_excluding_click_alone_is_refused_and_forgotten(session) -> None:
+    with pytest.raises(ValueError, match="click inside an object first"):
+        session.click(MIDDLES[1], positive=False)
+    assert session.active.prompts == ()
+
+
+def test_a_click_outside_is_refused(session) -> None:
+    with pytest.raises(ValueError, match="outside"):
+        session.click((5, 500, 3))
+
+
+def test_late_results_are_dropped(session, rooms) -> None:
+    through(session).prompt(Prompt((MIDDLES[6],), True))
+    old = session.grow_steps()
+    next(old)
+    session.prompt(Prompt((MIDDLES[11],), True))
+    assert list(old) == []
+    assert session.mask is None
+    assert [step for step in session.grow_steps() if isinstance(step, Grown)]
+    assert session.mask[MIDDLES[11]]
+
+
+# ---- objects
+
+
+def test_committed_objects_get_fresh_ids_and_facts(session, rooms) -> None:
+    seen: list[Changed] = []
+    session.changed.connect(seen.append)
+    voxels = session.click(MIDDLES[6]).voxels
+    assert session.commit() == 1
+    assert session.mask is None
+    session.click(MIDDLES[11])
+    assert session.commit() == 2
+    facts = session.objects.all()
+    assert [one.id for one in facts] == [1, 2]
+    assert facts[0].voxels == voxels == (session.labels[:] == 1).sum()
+    assert facts[0].um3 == pytest.approx(voxels * 30 * 6 * 6 / 1e9)
+    assert facts[0].centroid == pytest.approx((5, 48.5, 48.5), abs=1.5)
+    assert {number for one in seen for number in one.ids} == {1, 2}
+    session.undo()
+    session.click(MIDDLES[1])
+    assert session.commit() == 3  # an id that was undone is not used again
+
+
+def test_a_committed_object_is_taken_up_again(session, rooms) -> None:
+    session.click(MIDDLES[1])
+    number = session.commit()
+    session.activate(number)
+    session.click(MIDDLES[2])
+    assert session.commit() == number
+    assert iou(session.labels[:] == number, room(rooms, 1) | room(rooms, 2)) > GOOD
+    session.activate(number)
+    session.click(MIDDLES[2], positive=False)
+    session.commit()
+    assert iou(session.labels[:] == number, room(rooms, 1)) > GOOD
+
+
+def test_merge_split_delete_and_back(session, rooms) -> None:
+    for number in (1, 2, 6):
+        session.click(MIDDLES[number])
+        session.commit()
+    states = [session.labels[:]]
+    assert session.objects.merge([1, 2]) == 1
+    states.append(session.labels[:])
+    assert iou(states[-1] == 1, room(rooms, 1) | room(rooms, 2)) > GOOD
+    fresh = session.split([MIDDLES[1]], [MIDDLES[2]])
+    states.append(session.labels[:])
+    assert fresh == 4
+    assert iou(states[-1] == fresh, room(rooms, 2)) > GOOD
+    assert iou(states[-1] == 1, room(rooms, 1)) > GOOD
+    session.objects.delete(3)
+    states.append(session.labels[:])
+    assert not (states[-1] == 3).any()
+    for state in reversed(states[:-1]):
+        assert session.undo()
+        assert (session.labels[:] == state).all()
+    for state in states[1:]:
+        assert session.redo()
+        assert (session.labels[:] == state).all()
+
+
+def test_missing_slices_are_interpolated(session, rooms) -> None:
+    for z in (2, 6):
+        session.click((z, *MIDDLES[6][1:]))
+    session.commit()
+    assert {one.z for one in session.objects.history.extents(1)} == {2, 6}
+    session.objects.interpolate(1)
+    labels = session.labels[:]
+    assert iou(labels[4] == 1, labels[2] == 1) > 0.95
+    assert not labels[7:].any()
+
+
+def test_locked_objects_are_left_alone(session) -> None:
+    session.click(MIDDLES[1])
+    session.commit()
+    session.objects.lock(1)
+    before = session.labels[:]
+    for change in (session.objects.delete, session.objects.smooth, session.objects.fill_holes):
+        with pytest.raises(ValueError, match="locked"):
+            change(1)
+    session.settings = replace(session.settings, overlap="cut", threshold=0.4)
+    session.click(MIDDLES[2])
+    session.commit()
+    assert (session.labels[:][before == 1] == 1).all()
+
+
+def test_prompts_are_undone_before_edits(session) -> None:
+    session.click(MIDDLES[1])
+    session.commit()
+    session.click(MIDDLES[6])
+    session.click(MIDDLES[11])
+    assert session.undo() == "a click"
+    assert not session.mask[MIDDLES[11]]
+    assert session.redo() == "a click"
+    assert session.mask[MIDDLES[11]]
+    assert [session.undo(), session.undo(), session.undo(), session.undo()] == ["a click"] * 2 + [
+        "object 1",
+        "",
+    ]
+
+
+# ---- what survives
+
+
+def test_closing_and_opening_goes_on(session, rooms) -> None:
+    session.click(MIDDLES[1])
+    session.commit()
+    session.objects.rename(1, "first")
+    session.click(MIDDLES[6])
+    session.threshold = 0.7
+    mask = np.asarray(session.mask)
+    session.close()
+    again = ClickSession(rooms.volume, boundaries=rooms.boundaries, folder=session.folder)
+    assert again.objects.all()[0].name == "first"
+    assert again.threshold == 0.7
+    assert list(again.grow_steps())
+    assert (np.asarray(again.mask) == mask).all()
+    assert again.commit() == 2
+    assert [again.undo(), again.undo()] == ["object 2", "object 1"]
+    again.close()
+
+
+CLICKING = """
+import sys, numpy as np
+from napari_dtn.session import ClickSession
+from napari_dtn.session.boundaries import StoredBoundaries
+from napari_dtn.volume.opening import volume_from_array
+stack = np.load(sys.argv[1])
+volume = volume_from_array(np.zeros(stack.shape, np.uint8), (30, 6, 6))
+session = ClickSession(volume, boundaries=StoredBoundaries(stack, stack.shape), folder=sys.argv[2])
+for z in range(stack.shape[0]):
+    for y, x in ((17, 17), (48, 48), (80, 80)):
+        session.click((z, y, x))
+        print(session.commit(), flush=True)
+session.click((0, 80, 17))
+print("clicked", flush=True)
+input()
+"""
+
+
+def test_a_killed_session_is_complete_to_the_last_commit(rooms, tmp_path: Path) -> None:
+    stack = np.stack([rooms.boundaries.read(z, slice(0, 96), slice(0, 128)) for z in range(3)])
+    np.save(tmp_path / "b.npy", stack)
+    command = [sys.executable, "-c", CLICKING, str(tmp_path / "b.npy"), str(tmp_path / "s")]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
+    while run.stdout.readline() != "clicked\n":
+        assert run.poll() is None
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    volume = replace(rooms.volume, levels=(rooms.volume.data[:3],))
+    session = ClickSession(volume, boundaries=StoredBoundaries(stack, stack.shape), folder=tmp_path / "s")
+    assert [one.id for one in session.objects.all()] == list(range(1, 10))
+    assert session.active.prompts == (Prompt(((0, 80, 17),), True),)
+    while session.undo():
+        pass
+    assert not session.labels[:].any()
+    session.close()
+
+
+def test_labels_are_read_back_as_labels(session, rooms) -> None:
+    session.click(MIDDLES[1])
+    session.commit()
+    volume = open_volume(session.folder / "objects.zarr")
+    assert volume.voxel_size == (30, 6, 6)
+    assert (volume.data.compute() == session.labels[:]).all()
+
+
+# ---- boundaries
+
+
+class Counting:
+    """A predictor whose answer is known, and which counts the pixels that it was asked for."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self.stack = np.random.default_rng(0).random(shape, dtype=np.float32)
+        self.pixels = 0
+
+    def predict(self, z: int, y: slice, x: slice) -> np.ndarray:
+        self.pixels += (y.stop - y.start) * (x.stop - x.start)
+        return self.stack[z, y, x][None]
+
+
+def test_panes_are_predicted_once_and_fit_together() -> None:
+    shape = (2, 2 * PANE + 30, PANE + 100)
+    predictor = Counting(shape)
+    boundaries = PredictedBoundaries(lambda: predictor, shape)
+    for y, x in ((slice(0, 40), slice(3, 9)), (slice(PANE - 9, 2 * PANE + 30), slice(0, PANE + 100))):
+        assert (boundaries.read(1, y, x) == predictor.stack[1, y, x]).all()
+    before = predictor.pixels
+    boundaries.read(1, slice(0, shape[1]), slice(0, PANE))
+    assert predictor.pixels == before
+
+
+def test_a_prediction_of_a_region_confines_the_clicks(rooms) -> None:
+    part = StoredBoundaries(
+        rooms.boundaries.read(5, slice(0, 64), slice(0, 64))[None], rooms.volume.shape, (5, 0, 0)
+    )
+    session = ClickSession(rooms.volume, boundaries=part)
+    assert session.click(MIDDLES[1]).slices == range(5, 6)
+    with pytest.raises(ValueError, match="z 5:6"):
+        session.click((6, 17, 17))
+    session.close()
+    assert not session.folder.exists()

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from napari_dtn.nn.checkpoint import Model
 from napari_dtn.nn.devices import resolve_precision
+from napari_dtn.nn.memory import keep_freed_memory
 from napari_dtn.nn.onnx_runner import onnx_runner
 from napari_dtn.nn.openvino_runner import openvino_runner
 from napari_dtn.nn.torch_runner import torch_runner
@@ -50,6 +51,8 @@ def make_runner(
     """
     check_device(model, backend)
     precision = resolve_precision(precision, model.device, backend)
+    if model.device.type == "cpu":
+        keep_freed_memory()
     if backend == "openvino":
         return openvino_runner(model, precision, threads)
     if backend == "onnx":

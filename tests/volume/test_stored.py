@@ -8,9 +8,11 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import pytest
+from dask.callbacks import Callback
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_dtn.volume.opening import volume_from_array
 from napari_dtn.volume.stored import StoredArray
 
 SHAPE, SIZES = (5, 23, 30), (1, 8, 7)
@@ -80,3 +82,23 @@ def test_it_is_a_dask_array_for_everything_else() -> None:
     np.testing.assert_array_equal(da.stack([array[0], array[4]]), VALUES[[0, 4]])
     np.testing.assert_array_equal(array.transpose(2, 0, 1)[4, :, 2:9], VALUES.transpose(2, 0, 1)[4, :, 2:9])
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(array))[1, 2:9], VALUES[1, 2:9])
+
+
+def test_reading_is_nothing_to_what_others_have_registered_with_dask() -> None:
+    """napari's cache fails (KeyError) where one thread ends a computation while another computes."""
+    begun = []
+    foreign = da.from_array(VALUES, chunks=(1, 8, 7))
+    own, wrapped = StoredArray.of(VALUES, SIZES), volume_from_array(foreign).data
+    with Callback(pretask=lambda key, *_: begun.append(key)):
+        np.testing.assert_array_equal(own[2], VALUES[2])
+        np.testing.assert_array_equal(wrapped[3, 2:9], VALUES[3, 2:9])
+        assert not begun
+        np.asarray(foreign[0])
+        assert begun, "as dask does by itself"
+
+
+def test_a_foreign_dask_array_of_any_byte_order_is_a_volume() -> None:
+    volume = volume_from_array(da.from_array(VALUES.astype(">u2"), chunks=(2, 8, 7)))
+    assert volume.data.dtype == np.dtype("=u2")
+    assert volume.data.chunks[0] == (1,) * 5, "a slice a chunk"
+    np.testing.assert_array_equal(volume.data[3, 4:20], VALUES[3, 4:20])

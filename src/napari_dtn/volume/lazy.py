@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dtn.volume.stored import StoredArray
+from napari_dtn.volume.stored import Native, StoredArray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,13 +98,8 @@ def to_dask(array: Any, axes: str) -> da.Array:
         One letter for each axis.
     """
     stored = getattr(array, "chunks", None) or array.shape
-    lazy = StoredArray.of(
-        array, tuple(_chunk(*one) for one in zip(axes.lower(), array.shape, stored, strict=True))
-    )
-    if array.dtype.isnative:
-        return lazy
-    native: da.Array = lazy.astype(array.dtype.newbyteorder("="))  # type: ignore[no-untyped-call]
-    return native
+    chunks = tuple(_chunk(*one) for one in zip(axes.lower(), array.shape, stored, strict=True))
+    return StoredArray.of(array if array.dtype.isnative else Native(array), chunks)
 
 
 def _chunk(letter: str, size: int, stored: int) -> int:

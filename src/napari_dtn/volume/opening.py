@@ -12,6 +12,7 @@ from napari_dtn.volume.formats import locate, name_of, open_found, stacks
 from napari_dtn.volume.geometry import check_voxel_size, count_of, name_axes, to_zyx
 from napari_dtn.volume.lazy import to_dask
 from napari_dtn.volume.ome_zarr import is_label_image
+from napari_dtn.volume.stored import Computed, StoredArray
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -189,6 +190,8 @@ def volume_from_array(array: Any, voxel_size: Iterable[float] | None = None, nam
         array = np.asarray(array)
     try:
         axes = name_axes(tuple(array.shape), array.dtype)
+        if isinstance(array, da.Array) and not isinstance(array, StoredArray):
+            array = Computed(array)
         lazy = array if isinstance(array, da.Array) else to_dask(array, axes)
         level = to_zyx(lazy, axes)
     except ValueError as error:

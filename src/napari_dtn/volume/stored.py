@@ -16,7 +16,9 @@ class StoredArray(da.Array):
     """A dask array of what is stored; a box of it is cut out of the storage before dask hears of it.
 
     dask looks at every chunk of an array whenever a part of it is read: a tenth of a second at a terabyte,
-    minutes at a petabyte. Here a box is a small array of its own, with no more chunks than it touches.
+    minutes at a petabyte. Here a box is a small array of its own, with no more chunks than it touches. And
+    NumPy gets it as the storage gives it, without dask's scheduler: napari registers a cache there for the
+    whole process, which fails where two threads compute at a time.
     """
 
     __slots__ = ("_sizes", "_starts", "_stored")
@@ -56,6 +58,9 @@ class StoredArray(da.Array):
         pixel = tuple(range(one, one + 1) for one in key if isinstance(one, int))
         return self._box(pixel)._by_dask((0,) * self.ndim)
 
+    def __array__(self, dtype: Any = None, copy: Any = None, **kwargs: Any) -> NDArray[Any]:
+        return np.asarray(self._stored[(slice(None),) * self.ndim], dtype=dtype)
+
     def _box(self, key: tuple[int | range, ...]) -> StoredArray:
         kept = [
             (size, (start + one.start) % size)
@@ -68,6 +73,43 @@ class StoredArray(da.Array):
     def _by_dask(self, index: Any) -> da.Array:
         found: da.Array = super().__getitem__(index)  # type: ignore[no-untyped-call]
         return found
+
+
+class Computed:
+    """A dask array as storage: parts of it are computed without what others have registered with dask.
+
+    Parameters
+    ----------
+    array
+        In the byte order of any machine.
+    """
+
+    def __init__(self, array: da.Array) -> None:
+        self._array = array
+        self.shape, self.ndim, self.chunks = array.shape, array.ndim, array.chunksize
+        self.dtype = array.dtype
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        found: da.Array = self._array[key]
+        return np.asarray(found.compute(callbacks=()))  # type: ignore[no-untyped-call]
+
+
+class Native:
+    """An array in the machine's byte order.
+
+    Parameters
+    ----------
+    array
+        Has ``shape``, ``dtype`` and slicing.
+    """
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+        self.shape, self.ndim = array.shape, len(array.shape)
+        self.dtype = array.dtype.newbyteorder("=")
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        return np.asarray(self._array[key], self.dtype)
 
 
 @dataclass(frozen=True, eq=False)

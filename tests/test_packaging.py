@@ -120,7 +120,9 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(project: Path, wheel
 def test_the_wheel_holds_no_images(wheel: Path) -> None:
     """No EM data, nor a crop of it, may travel with the package."""
     suffixes = {PurePosixPath(name).suffix for name in contents(wheel)}
-    assert suffixes <= {".py", ".yaml", ".typed", ".safetensors", ".md", ".json"}
+    assert suffixes <= {".py", ".yaml", ".typed", ".safetensors", ".npz", ".md", ".json"}
+    tables = [name for name in contents(wheel) if name.endswith(".npz")]
+    assert tables == ["napari_dtn/weights/edges-snemi3d.npz"]
 
 
 def test_the_sdist_can_be_tested(sdist: Path) -> None:
@@ -167,7 +169,7 @@ def test_only_the_extra_brings_a_qt_binding(metadata: Message) -> None:
     assert [item.extras for item in base if item.name == "napari"] == [set()]
     (all_,) = (item for item in requirements if item not in base and item.marker.evaluate({"extra": "all"}))
     assert (all_.name, all_.extras) == ("napari", {"all"})
-    features = {"cluster", "mrc", "n5", "precomputed", "remote"}
+    features = {"bioimageio", "cluster", "mrc", "n5", "onnx", "openvino", "precomputed", "remote"}
     assert {"all", "dev", "docs", "test", *features} == set(metadata.get_all("Provides-Extra", []))
 
 

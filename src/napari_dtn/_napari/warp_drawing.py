@@ -23,7 +23,7 @@ PATCH, EFFECTIVE = "warp patch", "warp effective patch"
 COMPARED, CHANGED = "warp compare", "warp changed"
 
 # In pixels of the image.
-_SPACING, _JOINTS, _EVERY, _FINEST = 32, 32, 24, 4
+_SPACING, _JOINTS, _EVERY, _FINEST = 32, 16, 16, 4
 _LINES = 9
 _MARK = 4.0
 

@@ -23,7 +23,8 @@ VoxelSize = tuple[float, float, float]
 Solver = Literal["multicut", "mean"]
 Overlap = Literal["keep", "replace", "cut"]
 Strength = Literal["auto", "none", "mild", "strong"]
-Frozen = Literal["auto", "nothing", "encoder"]
+Freeze = Literal["nothing", "encoder"]
+AutoFreeze = Literal["auto", "nothing", "encoder"]
 
 
 def usable_cores() -> int:
@@ -215,6 +216,11 @@ class TrainSettings:
         more or fewer of them.
     weight_decay
         Decoupled weight decay of the convolutions.
+    pull
+        How strongly the weights are drawn to those that they started from: the share of the way back that a
+        step goes is this times the learning rate.
+    freeze
+        ``encoder`` keeps the weights of the way down as they are.
     average
         Decay of the moving average of the weights, which is what is saved; 0 saves the last weights.
     precision
@@ -241,6 +247,8 @@ class TrainSettings:
     warmup: Annotated[int, {"min": 0}] = 200
     cooldown: Annotated[float, {"min": 0.0, "max": 1.0}] = 0.5
     weight_decay: Annotated[float, {"min": 0.0, "max": 1.0}] = 1e-2
+    pull: Annotated[float, {"min": 0.0, "max": 100.0}] = 0.0
+    freeze: Freeze = "nothing"
     average: Annotated[float, {"min": 0.0, "max": 0.99999}] = 0.998
     precision: TrainPrecision = "auto"
     device: Device = "auto"
@@ -294,7 +302,7 @@ class FineTuneSettings:
     learning_rate: Annotated[float, {"min": 0.0, "max": 1.0}] = 0.0
     batch_size: Annotated[int, {"min": 0, "max": 1024}] = 0
     augment: Strength = "auto"
-    freeze: Frozen = "auto"
+    freeze: AutoFreeze = "auto"
     pull: Strength = "auto"
     patience: Annotated[int, {"min": 0, "max": 1_000_000}] = 0
     precision: TrainPrecision = "auto"

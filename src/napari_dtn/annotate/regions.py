@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from math import dist
 from typing import TYPE_CHECKING
 
@@ -115,7 +115,7 @@ def find_regions(
 
 
 def cut(annotation: NDArray[np.uint8], region: Region, side: int = PART) -> list[Region]:
-    """Cut a region into parts that hold annotated pixels.
+    """Cut a region into parts of about the same size that hold annotated pixels.
 
     Parameters
     ----------
@@ -124,12 +124,11 @@ def cut(annotation: NDArray[np.uint8], region: Region, side: int = PART) -> list
     region
         From :func:`find_regions`.
     side
-        Of a part, in pixels.
+        Of a part, at most, in pixels.
     """
-    corners = product(range(0, annotation.shape[0], side), range(0, annotation.shape[1], side))
-    boxes = [(slice(y, y + side), slice(x, x + side)) for y, x in corners]
+    boxes = product(*(_even(length, side) for length in annotation.shape))
     origin, classes = (region.y.start, region.x.start), len(region.pixels)
-    parts = ((_clipped(box, annotation.shape), annotation[box]) for box in boxes)
+    parts = ((box, annotation[box]) for box in boxes)
     return [
         _region(values[values > 0], box, region.z, classes, origin) for box, values in parts if values.any()
     ]
@@ -200,6 +199,8 @@ def _region(
     return Region(z, y, x, tuple(int(count) for count in counts))
 
 
-def _clipped(box: tuple[slice, slice], shape: tuple[int, ...]) -> tuple[slice, slice]:
-    y, x = (slice(one.start, min(one.stop, side)) for one, side in zip(box, shape, strict=True))
-    return y, x
+def _even(length: int, side: int) -> list[slice]:
+    """Cut an axis into as few even parts as are no longer than a side."""
+    count = -(-length // side)
+    ends = [round(number * length / count) for number in range(count + 1)]
+    return [slice(start, stop) for start, stop in pairwise(ends)]

@@ -65,6 +65,6 @@ def from_object(ids: NDArray[Any], number: int, doubt: int = DOUBT) -> Annotatio
     mine = ids == number
     near = binary_dilation(mine)
     rim = near & boundary_target(np.where(mine, np.uint8(2), np.uint8(1)))
-    depth = distance_transform_cdt(mine & ~rim) if rim.any() else np.full(ids.shape, doubt + 1)
+    depth = distance_transform_cdt(mine & ~rim, "taxicab") if rim.any() else np.full(ids.shape, doubt + 1)
     said = np.where(rim, BOUNDARY, np.where(depth > doubt, INSIDE, NOT_ANNOTATED))
     return np.where(near, said, LEAVE).astype(np.uint8)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ PANE = 512
 
 Box = tuple[slice, slice, slice]
 _PANES = 24  # looked at: some 15 s of a CPU
+_CLOSE = 2  # slices: what is seen in one is seen in the other
 _TINY = 1e-6
 # Steps that spread points over a cube evenly, however many there are: powers of the root of x^4 = x + 1.
 _STEPS = np.array([0.8191725, 0.6710436, 0.5497005])
@@ -119,9 +119,9 @@ def panes(shape: tuple[int, int, int], annotated: Sequence[Region] = (), count: 
     known = dict.fromkeys((z, y // PANE, x // PANE) for z, y, x in (one.centre for one in annotated))
     chosen = dict.fromkeys(list(known)[: count // 2])
     wanted = min(count, cells[0] * cells[1] * cells[2])
-    for number in itertools.count(1):
-        if len(chosen) >= wanted:
-            break
+    number = 0
+    while len(chosen) < wanted:
+        number += 1
         z, y, x = (int(part) for part in number * _STEPS % 1 * cells)
         chosen.setdefault((z, y, x))
     return [(slice(z, z + 1), _part(y, shape[1]), _part(x, shape[2])) for z, y, x in sorted(chosen)]
@@ -148,8 +148,9 @@ def candidates(look: Look, size: int = PATCH) -> list[Candidate]:
 def rank(patches: Sequence[Candidate], annotated: Sequence[Region] = (), count: int = 10) -> list[Suggestion]:
     """Choose the patches to annotate next, the best first.
 
-    One after the other the patch of the largest product of uncertainty and unlikeness is taken; unlikeness is
-    the distance of its features from those of the nearest patch that is annotated or taken.
+    One after the other the patch of the largest product of uncertainty and unlikeness is taken; unlikeness
+    grows with the distance of its features from those of the nearest patch that is annotated or taken. Of
+    patches that show the same place in slices close by, one is taken.
 
     Parameters
     ----------
@@ -163,17 +164,16 @@ def rank(patches: Sequence[Candidate], annotated: Sequence[Region] = (), count: 
     if not patches:
         return []
     features = _standardised(np.stack([one.features for one in patches]))
-    sure = np.array([one.uncertainty for one in patches], np.float32)
-    known = np.array([any(_meet(one, region) for region in annotated) for one in patches])
-    nearest = _nearest(features, features[known])
-    free = ~known
+    unsure = np.array([one.uncertainty for one in patches], np.float32)
+    free = np.array([not any(_meet(one, region, 0) for region in annotated) for one in patches])
+    nearest = _nearest(features, features[~free])
     chosen: list[Suggestion] = []
     while free.any() and len(chosen) < count:
         unlike = nearest / (nearest + 1)
-        best = int(np.argmax(np.where(free, sure * unlike, -1)))
+        best = int(np.argmax(np.where(free, unsure * unlike, -1)))
         one = patches[best]
         chosen.append(Suggestion(one.z, one.y, one.x, one.uncertainty, float(unlike[best])))
-        free[best] = False
+        free &= [not _meet(other, one, _CLOSE) for other in patches]
         nearest = np.minimum(nearest, _nearest(features, features[best][None]))
     return chosen
 
@@ -228,7 +228,8 @@ def _nearest(features: Float, others: Float) -> Float:
     return np.asarray(distances.min(1))
 
 
-def _meet(patch: Candidate, region: Region) -> bool:
-    return patch.z == region.z and all(
-        a.start < b.stop and b.start < a.stop for a, b in ((patch.y, region.y), (patch.x, region.x))
+def _meet(patch: Candidate, other: Candidate | Region, slices: int) -> bool:
+    """Whether two places overlap, were they in one slice, and are at most some slices apart."""
+    return abs(patch.z - other.z) <= slices and all(
+        a.start < b.stop and b.start < a.stop for a, b in ((patch.y, other.y), (patch.x, other.x))
     )

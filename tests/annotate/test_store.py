@@ -1,4 +1,4 @@
-"""What is said about pixels is on disk at once, in one line of edits with the objects, and survives a kill."""
+"""What is said about pixels is on disk at once, in a line of edits with the objects, and survives kills."""
 
 from __future__ import annotations
 

@@ -23,7 +23,9 @@ PANE = 512
 """Side of a part of a slice that is looked at as one, in pixels."""
 
 Box = tuple[slice, slice, slice]
-_PANES = 24  # looked at: some 15 s of a CPU
+LOOKS = 24
+"""Panes that are looked at: about a second of a core each."""
+
 _CLOSE = 2  # slices: what is seen in one is seen in the other
 _TINY = 1e-6
 # Steps that spread points over a cube evenly, however many there are: powers of the root of x^4 = x + 1.
@@ -103,7 +105,7 @@ class Suggestion:
         return self.z, (self.y.start + self.y.stop) // 2, (self.x.start + self.x.stop) // 2
 
 
-def panes(shape: tuple[int, int, int], annotated: Sequence[Region] = (), count: int = _PANES) -> list[Box]:
+def panes(shape: tuple[int, int, int], annotated: Sequence[Region] = (), count: int = LOOKS) -> list[Box]:
     """Choose the parts of a volume that are looked at: some that are annotated, others spread over it.
 
     Parameters

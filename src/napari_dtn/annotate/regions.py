@@ -126,9 +126,9 @@ def cut(annotation: NDArray[np.uint8], region: Region, side: int = PART) -> list
     side
         Of a part, at most, in pixels.
     """
-    boxes = product(*(_even(length, side) for length in annotation.shape))
+    rows, columns = (_even(length, side) for length in annotation.shape)
     origin, classes = (region.y.start, region.x.start), len(region.pixels)
-    parts = ((box, annotation[box]) for box in boxes)
+    parts = ((box, annotation[box]) for box in product(rows, columns))
     return [
         _region(values[values > 0], box, region.z, classes, origin) for box, values in parts if values.any()
     ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_dtn.annotate.ranking import Candidate, Look, Suggestion, candidates, entropy, panes, rank
+from napari_dtn.annotate.ranking import LOOKS, Candidate, Look, Suggestion, candidates, entropy, panes, rank
 from napari_dtn.predict.blending import blend
 from napari_dtn.predict.blocks import Block
 from napari_dtn.volume.intensity import normalise
@@ -36,7 +36,9 @@ class Suggesting:
     suggestions: tuple[Suggestion, ...] = ()
 
 
-def suggest(predictor: Predictor, annotated: Sequence[Region] = (), count: int = 10) -> Iterator[Suggesting]:
+def suggest(
+    predictor: Predictor, annotated: Sequence[Region] = (), count: int = 10, looks: int = LOOKS
+) -> Iterator[Suggesting]:
     """Find the patches of a volume that are best annotated next.
 
     Parameters
@@ -47,8 +49,10 @@ def suggest(predictor: Predictor, annotated: Sequence[Region] = (), count: int =
         What is annotated.
     count
         How many patches.
+    looks
+        Parts of slices that are looked at.
     """
-    places = panes(predictor.volume.shape, annotated)
+    places = panes(predictor.volume.shape, annotated, looks)
     found: list[Candidate] = []
     for done, place in enumerate(places):
         yield Suggesting(done, len(places))

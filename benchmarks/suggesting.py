@@ -2,11 +2,11 @@
 
     python benchmarks/suggesting.py
 
-ISBI 2012, from dtn-snemi3d. In every round two patches of z 0-23 are annotated, a stroke along a membrane and one
-inside a neurite in each, and the model is taught anew by all strokes so far; z 24-29 score it by the rule of what
-a boundary is. The patches are those that the product suggests, by the model of the round before, or random ones.
-Rounds that have ended are kept in runs/suggesting, and not run again. "AUC of all" is the best that both ways
-reach.
+ISBI 2012, from dtn-snemi3d. In every round two patches of z 0-23 are annotated, a stroke along a membrane
+and one inside a neurite in each, and the model is taught anew by all strokes so far; z 24-29 score it by the
+rule of what a boundary is. The patches are those that the product suggests, by the model of the round before,
+or random ones. Rounds that have ended are kept in runs/suggesting, and not run again. "AUC of all" is the
+best that both ways reach.
 """
 
 from __future__ import annotations

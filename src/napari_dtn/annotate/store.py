@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from psygnal import Signal
 
-from napari_dtn.annotate.regions import FEW, Fold, Region, cut, find_regions, hold_out
+from napari_dtn.annotate.regions import Fold, Region, cut, find_regions, hold_out
 from napari_dtn.annotate.sources import LEAVE, from_ids, from_object, reviewed_box
 from napari_dtn.segment.history import Edit
 from napari_dtn.session.objects import patches_over, rectangles, widened
@@ -57,6 +58,9 @@ class Annotations:
         self._edits: Counter[int] = Counter()  # of each slice, since this was opened
         self._found: dict[int, tuple[int, list[Region]]] = {}
         history.made.connect(self._on_made)
+        self._leaving = ExitStack()
+        self._leaving.callback(close_store, history)
+        self._leaving.callback(history.made.disconnect, self._on_made)
 
     @property
     def labels(self) -> Any:
@@ -65,8 +69,7 @@ class Annotations:
 
     def close(self) -> None:
         """Let go of the folder."""
-        self.history.made.disconnect(self._on_made)
-        close_store(self.history)
+        self._leaving.close()
 
     # ---- what is there
 
@@ -90,7 +93,7 @@ class Annotations:
         if folds:
             return folds
         parts = [part for region in regions for part in cut(self._at(region.box)[0], region)]
-        return hold_out(parts, FEW)
+        return hold_out(parts)
 
     def _regions_of(self, z: int, place: Rectangle) -> list[Region]:
         edits = self._edits[z]
@@ -199,11 +202,11 @@ class Annotations:
 
     def undo(self) -> str:
         """Take the last edit back, of annotations or objects; returns what it was, or nothing."""
-        return _what(self.history.undo())
+        return edit.what if (edit := self.history.undo()) else ""
 
     def redo(self) -> str:
         """Make the next edit again; returns what it is, or nothing where there is none."""
-        return _what(self.history.redo())
+        return edit.what if (edit := self.history.redo()) else ""
 
     # ---- small things
 
@@ -272,7 +275,3 @@ def _places(box: Box) -> dict[int, Rectangle]:
 
 def _laid_over(before: Annotation, values: Annotation) -> Annotation:
     return np.where(values == LEAVE, before, values)
-
-
-def _what(edit: Edit | None) -> str:
-    return "" if edit is None else edit.what

@@ -220,11 +220,11 @@ class Committed:
 
     def undo(self) -> str:
         """Take the last edit back, of objects or of what is beside them; returns what it was, or nothing."""
-        return _what(self.history.undo())
+        return edit.what if (edit := self.history.undo()) else ""
 
     def redo(self) -> str:
         """Make the next edit again; returns what it is, or nothing where there is none."""
-        return _what(self.history.redo())
+        return edit.what if (edit := self.history.redo()) else ""
 
     # ---- small things
 
@@ -297,7 +297,3 @@ class Committed:
         self._extents(number)
         self.changes += 1
         self.history.write_note(f"object {number}", {**self._note(number), **facts})
-
-
-def _what(edit: Edit | None) -> str:
-    return "" if edit is None else edit.what

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import Signal
@@ -15,7 +16,7 @@ from napari_dtn.session.committed import Committed
 from napari_dtn.session.evidence import Evidence
 from napari_dtn.session.growing import Grown, Searching, grow_steps
 from napari_dtn.session.prompts import Active, Prompt, from_plain, plain, voxel_of
-from napari_dtn.session.store import open_store
+from napari_dtn.session.store import close_store, open_store
 from napari_dtn.settings import ClickSettings, PredictSettings
 
 if TYPE_CHECKING:
@@ -94,9 +95,10 @@ class ClickSession:
         if model is None and boundaries is None:
             raise ValueError("A session needs a model, or boundaries that were predicted before.")
         self.volume = volume
-        self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="napari-dtn-")
-        self.folder = Path(folder or self._temporary.name)  # type: ignore[union-attr]
+        self._leaving = ExitStack()
+        self.folder = Path(folder or self._leaving.enter_context(TemporaryDirectory(prefix="napari-dtn-")))
         self._history = open_store(self.folder, volume)
+        self._leaving.callback(close_store, self._history)
         self.objects = Committed(self._history, volume.voxel_size, self._on_edit)
         self._settings = settings or ClickSettings(**self._history.note("settings", {}))
         memory = self._settings.memory * 2**20
@@ -111,9 +113,7 @@ class ClickSession:
 
     def close(self) -> None:
         """Let go of the folder; a temporary one is deleted."""
-        self._history.close()
-        if self._temporary:
-            self._temporary.cleanup()
+        self._leaving.close()
 
     @property
     def labels(self) -> Any:

@@ -109,11 +109,12 @@ def create_labels(
     voxel_size: VoxelSize | None,
     translation: VoxelSize = (0.0, 0.0, 0.0),
     attributes: Mapping[str, Any],
+    dtype: DTypeLike = np.uint32,
 ) -> zarr.Array[Any]:
-    """Create an OME-Zarr label image of one level, uint32, all 0; otherwise as :func:`create_image`."""
+    """Create an OME-Zarr label image of one level, all 0; otherwise as :func:`create_image`."""
     described = Description("zyx", voxel_size, translation, downscaling="mode", is_labels=True)
     group = _create_group(Path(path), described, attributes, overwrite=False)
-    return _create_level(group, described, 0, shape, np.uint32, None, None)
+    return _create_level(group, described, 0, shape, dtype, None, None)
 
 
 def write_image(

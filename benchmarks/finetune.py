@@ -1,6 +1,6 @@
 """What strokes teach: ISBI 2012 from dtn-snemi3d, beside training from scratch and a random forest.
 
-    python benchmarks/finetune.py [--quick] [--json PATH] [--plot PATH] [--seeds 0 1 2] [--strokes 5 10 25 100]
+    python benchmarks/finetune.py [--quick] [--json PATH] [--plot PATH] [--seeds 0 1 2] [--hold-out]
 
 Simulated strokes (benchmarks/strokes.py) on z 0-23 teach, z 24-29 score: the boundary's ROC AUC, by the rule
 of what a boundary is. On the same strokes:
@@ -50,6 +50,7 @@ from napari_dtn.volume.intensity import estimate_intensity
 RUNS = Path("runs/finetune")
 PARENT = "dtn-snemi3d"
 SCRATCH = FineTuneSettings(iterations=1000, learning_rate=2e-3, pull="none", augment="strong")
+_NOTHING = {"steps": "", "train_s": "", "train_cpu_s": "", "phantom": ""}  # what not every method has
 _TREES, _FEATURES = 100, (0.5, 16.0)  # the smallest and the largest scale, in pixels
 
 
@@ -80,7 +81,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.seeds, options.strokes = [options.seed], [10]
-        shutil.rmtree(RUNS / "quick", ignore_errors=True)
+        shutil.rmtree(_place(options), ignore_errors=True)
     rows = [row for seed in options.seeds for row in _rows_of(seed, options)]
     common.report(rows, options)
     for line in verdict(rows):
@@ -94,12 +95,14 @@ def _rows_of(seed: int, options: Namespace) -> list[dict[str, Any]]:
     rows = []
     for method in options.methods:
         for count in options.strokes if method in BY_STROKES else [0]:
-            folder = RUNS / ("quick" if options.quick else "full") / f"{method}-{count}-seed{seed}"
-            known = (
-                _everything(ids) if method == "all slices" else strokes.paint(ids, isbi.TAUGHT, count, seed)
-            )
-            rows.append(_row(Task(method, count, seed, images, ids, known, folder, options)))
+            folder, known = _place(options), _annotated(method, ids, count, seed)
+            name = f"{method.replace(' ', '-')}-{count}-seed{seed}"
+            rows.append(_row(Task(method, count, seed, images, ids, known, folder / name, options)))
     return rows
+
+
+def _place(options: Namespace) -> Path:
+    return RUNS / ("quick" if options.quick else "held-out" if options.hold_out else "all-taught")
 
 
 def _row(task: Task) -> dict[str, Any]:
@@ -110,12 +113,13 @@ def _row(task: Task) -> dict[str, Any]:
         return row
     began, worked = time.monotonic(), time.process_time()
     found = METHODS[task.method](task)
-    share = np.count_nonzero(task.annotation[: len(isbi.TAUGHT)]) / task.annotation[: len(isbi.TAUGHT)].size
+    share = np.count_nonzero(task.annotation) / task.annotation[: len(isbi.TAUGHT)].size
     row = {
         "method": task.method,
         "strokes": task.strokes,
         "seed": task.seed,
         "share": round(share, 5),
+        **_NOTHING,
         **found,
         "all_s": round(time.monotonic() - began, 1),
         "all_cpu_s": round(time.process_time() - worked, 1),
@@ -126,7 +130,10 @@ def _row(task: Task) -> dict[str, Any]:
     return row
 
 
-def _everything(ids: np.ndarray) -> np.ndarray:
+def _annotated(method: str, ids: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Return the strokes, or every pixel of the slices that teach."""
+    if method != "all slices":
+        return strokes.paint(ids, isbi.TAUGHT, count, seed)
     known = np.zeros(ids.shape, np.uint8)
     for z in isbi.TAUGHT:
         known[z] = np.where(boundary_target(ids[z]), BOUNDARY, INSIDE)

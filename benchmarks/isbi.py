@@ -41,7 +41,7 @@ def score(model: Model, images: np.ndarray, ids: np.ndarray) -> BoundaryScores:
 
 
 def scores(predictions: Any, ids: np.ndarray) -> BoundaryScores:
-    """Score probabilities of the slices that nothing is taught on, as bytes, by the rule of what a boundary is."""
+    """Score probabilities of the slices that nothing is taught on, as bytes, by the product's rule."""
     histogram = BoundaryHistogram(np.uint8)
     for z, probability in zip(SCORED, predictions, strict=True):
         histogram.add(as_uint8(probability), boundary_target(ids[z]))

@@ -114,8 +114,13 @@ def plan_lines(plan: Plan, amount: Amount) -> tuple[str, ...]:
     train = plan.train
     frozen = "the way down stays as it is" if train.freeze == "encoder" else "all weights learn"
     return (
-        f"{amount.total} annotated pixels in {amount.regions} places on {amount.slices} slices",
+        f"{amount.total} annotated pixels in {_counted(amount.regions, 'place')} "
+        f"on {_counted(amount.slices, 'slice')}",
         f"at most {train.iterations} steps of {train.batch_size} patches, or {duration(plan.seconds)}",
         f"learning rate {train.learning_rate:g}; {frozen}",
         f"random changes of the patches: {plan.augment}; pull towards the parent's weights: {plan.pull}",
     )
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -112,7 +112,7 @@ def _show_segments(
 
 
 def _put_data(layer: napari.layers.Layer, data: Any) -> None:
-    """Replace what a layer shows; were it told that its extent changed, napari would slice all layers anew."""
+    """Replace what a layer shows; told of a new extent, napari would slice all layers anew."""
     with layer.events.data.blocker(), layer.events.extent.blocker():
         layer.data = data
 

@@ -25,7 +25,7 @@ def main() -> None:
         return controls.device.count() > 1 and not any(lane.busy for lane in panel._lanes)
 
     def all_live() -> bool:
-        return controls.live.note.text().startswith("Live: all")
+        return controls.live.note.text().startswith("Live: all") and idle()
 
     controls.preview.click()
     shoot(viewer, "preview", lambda: idle() and boundaries in viewer.layers)
@@ -33,9 +33,9 @@ def main() -> None:
     controls.output.setText("boundaries.zarr")
     controls.live.box.click()
     controls.warp.click()
-    shoot(viewer, "predict-panel", all_live, calm=4)
+    shoot(viewer, "predict-panel", all_live)
     viewer.scene.camera.zoom *= 2
-    shoot(viewer, "warp", all_live, calm=4)
+    shoot(viewer, "warp", all_live)
     controls.live.box.click()
     controls.warp.click()
     viewer.layers.remove(boundaries)

@@ -16,19 +16,20 @@ if TYPE_CHECKING:
 IMAGES = Path(__file__).parent / "images"
 
 
-def wait(ready: Callable[[], bool], calm: float = 0) -> None:
-    """Let the window live until it is ready, and for so many seconds at least."""
+def wait(ready: Callable[[], bool]) -> None:
+    """Let the window live until it is ready."""
     from qtpy.QtWidgets import QApplication
 
-    until = time.monotonic() + calm
-    while time.monotonic() < until or not ready():
+    while not ready():
         QApplication.processEvents()
         time.sleep(0.01)
 
 
-def shoot(viewer: napari.Viewer, name: str, ready: Callable[[], bool], calm: float = 1) -> None:
-    """Keep a picture of the window, once it is ready and had some seconds to settle."""
-    wait(ready, calm)
+def shoot(viewer: napari.Viewer, name: str, ready: Callable[[], bool]) -> None:
+    """Keep a picture of the window, once it is ready and had time to settle."""
+    wait(ready)
+    settled = time.monotonic() + 1
+    wait(lambda: time.monotonic() > settled and ready())
     path = IMAGES / f"{name}.png"
     viewer.screenshot(path=str(path), canvas_only=False, flash=False)
     Image.open(path).convert("RGB").quantize(200).save(path, optimize=True)

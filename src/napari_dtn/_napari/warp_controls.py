@@ -116,7 +116,7 @@ class WarpControls(QWidget):
         )
         self.shown.addItems((DTN, FROZEN, UNET))
         self.progress = named(QProgressBar(), f"{NAME}.progress", "How far it is.")
-        self.progress.setRange(0, 100)
+        self.progress.setTextVisible(False)
         self.status = named(QLabel(), f"{NAME}.status", "What the panel found.")
         self.status.setWordWrap(True)
         self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)

@@ -151,8 +151,8 @@ def rank(patches: Sequence[Candidate], annotated: Sequence[Region] = (), count: 
     """Choose the patches to annotate next, the best first.
 
     One after the other the most uncertain patch is taken, where one that is unlike all others counts up to
-    twice; unlikeness grows with the distance of its features from those of the nearest patch that is annotated
-    or taken. Of patches that show the same place in slices close by, one is taken.
+    twice; unlikeness grows with the distance of its features from those of the nearest patch that is
+    annotated or taken. Of patches that show the same place in slices close by, one is taken.
 
     Parameters
     ----------

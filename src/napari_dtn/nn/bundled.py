@@ -27,12 +27,11 @@ def library_folder() -> Path:
 def library_versions(folder: Path | None = None) -> dict[str, list[Path]]:
     """Return the files of the user's models by name, the newest version first."""
     folder = folder or library_folder()
-    found = (
-        path for path in sorted(folder.glob(f"*/*{_SUFFIX}"), reverse=True) if path.parent.name[0] != "."
-    )
+    files = sorted(folder.glob(f"*/*{_SUFFIX}"), key=lambda path: path.stem, reverse=True)
     versions: dict[str, list[Path]] = {}
-    for path in found:
-        versions.setdefault(path.parent.name, []).append(path)
+    for path in files:
+        if not path.parent.name.startswith("."):
+            versions.setdefault(path.parent.name, []).append(path)
     return dict(sorted(versions.items()))
 
 

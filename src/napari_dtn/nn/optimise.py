@@ -69,7 +69,7 @@ class Trainee:
         Source: L2-SP, arXiv 1802.01483, decoupled from the gradient as in arXiv 1711.05101.
         """
         for weight, start in zip(self.network.parameters(), self.start, strict=False):
-            weight.lerp_(start, rate * self.settings.pull)
+            weight.lerp_(start, min(rate * self.settings.pull, 1.0))
 
     @torch.no_grad()
     def _follow(self, iteration: int) -> None:

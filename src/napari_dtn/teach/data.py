@@ -19,7 +19,7 @@ from napari_dtn.train.data import Batch, Sampler, batches, spread
 from napari_dtn.volume.intensity import Intensity
 
 BOUNDARY_CLASSES = ("boundary", "inside")
-MARGIN = (1, 16)  # slices and pixels around what is held out that nothing is learned from
+MARGIN = 16  # pixels around what is held out, in its slice, that nothing is learned from
 _SCORED_WINDOWS = 24
 _CELL = 0.75  # of a patch: a scored pixel has this much of its surroundings
 
@@ -40,7 +40,7 @@ class TeachData:
         Statistics of the whole volume.
     held_out
         Boxes ``(z, y, x)`` whose annotation is only scored; neither it nor what is annotated within
-        ``MARGIN`` of it ever counts in the loss.
+        ``MARGIN`` pixels of it ever counts in the loss.
     regions
         Boxes that hold all annotation, one a region, held out or not; found by reading every slice where
         left open.

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_dtn.nn.checkpoint import Model, ModelCard, load_model, save_model
+from napari_dtn.nn.checkpoint import Model, ModelCard, load_card, load_model, save_model
 from napari_dtn.nn.devices import resolve_device
+from napari_dtn.nn.header import KEY, with_json, write_whole
 from napari_dtn.nn.heads import with_classes
 from napari_dtn.settings import FineTuneSettings
 from napari_dtn.teach.curve import Curve
@@ -153,6 +154,12 @@ class TeachRun:
         version = (library or Library()).add(self._kept_file(), name, measured)
         self.discard()
         return version
+
+    def write(self, output: Path) -> None:
+        """Write the best so far into a file of its own; remove the run's folder."""
+        card = replace(load_card(self._kept_file()), name=output.stem)
+        write_whole(output, with_json(self._kept_file(), KEY, card.to_json()))
+        self.discard()
 
     def discard(self) -> None:
         """Remove the run's folder."""

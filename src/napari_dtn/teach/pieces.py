@@ -112,7 +112,7 @@ def _moved(side: slice, by: int) -> slice:
     return slice(side.start + by, side.stop + by)
 
 
-def within(piece: Piece, boxes: Sequence[Box], margin: tuple[int, int] = (0, 0)) -> NDArray[np.bool_]:
+def within(piece: Piece, boxes: Sequence[Box], margin: int = 0) -> NDArray[np.bool_]:
     """Return which pixels of a piece lie in any of the boxes.
 
     Parameters
@@ -122,13 +122,13 @@ def within(piece: Piece, boxes: Sequence[Box], margin: tuple[int, int] = (0, 0))
     boxes
         ``(z, y, x)``.
     margin
-        Slices, and pixels, by which the boxes are larger on each side.
+        Pixels by which the boxes are larger on each side within their slices.
     """
     inside = np.zeros(piece.known.shape, bool)
     for z, y, x in boxes:
-        if z.start - margin[0] <= piece.z < z.stop + margin[0]:
-            rows = _own(piece.y, y.start - margin[1], y.stop + margin[1])
-            inside[rows, _own(piece.x, x.start - margin[1], x.stop + margin[1])] = True
+        if z.start <= piece.z < z.stop:
+            rows = _own(piece.y, y.start - margin, y.stop + margin)
+            inside[rows, _own(piece.x, x.start - margin, x.stop + margin)] = True
     return inside
 
 

@@ -94,6 +94,7 @@ def plan(amount: Amount, patch_size: int, settings: FineTuneSettings, device: st
         weight_decay=0.0,
         pull=_PULL[pull],
         freeze=freeze,
+        statistics="kept" if settings.adapt else "batch",
         average=0.98,
         precision=settings.precision,
         device=settings.device,

@@ -130,13 +130,19 @@ def test_an_interrupted_run_ends_as_if_it_was_not(
     assert run.best().card.training["curve"][0]["iteration"] == 0
 
 
-def test_a_crash_after_the_end_loses_nothing(parent: Model, data: TeachData, tmp_path: Path) -> None:
-    first = list(finetune(request_of(parent, data, tmp_path)).events())[-1]
+@pytest.mark.parametrize("held_out", [True, False])
+def test_a_crash_after_the_end_loses_nothing(
+    parent: Model, data: TeachData, tmp_path: Path, held_out: bool
+) -> None:
+    data = data if held_out else replace(data, held_out=())
+    whole = finetune(request_of(parent, data, tmp_path))
+    first, taught = list(whole.events())[-1], whole.best().sha256
     run = finetune(request_of(parent, data, tmp_path), resume=True)
     events = list(run.events())
     assert [type(event) for event in events] == [Started, Ended]
     assert events[-1] == first
-    run.keep("kept", Library(tmp_path / "library"))
+    assert run.best().sha256 == run.model().sha256 == taught
+    assert run.keep("kept", Library(tmp_path / "library")).card["training"]["parent"] == "tiny"
 
 
 def test_another_run_is_not_overwritten(parent: Model, data: TeachData, tmp_path: Path) -> None:

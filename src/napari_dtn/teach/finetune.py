@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -70,7 +70,7 @@ class TeachRun:
         self._start = with_classes(request.parent, data.class_names(data.n_classes))
         shape, latest = self._start.card.network, request.folder / "latest.safetensors"
         self._training = Training(data, latest, shape, self.plan.train, self._start)
-        self._ended = resume and latest.exists()  # a crash after the end, before anything was kept
+        self._ended = resume and latest.exists()  # by an earlier run; nothing was kept of it
         self._training.claim(resume, overwrite=self._ended)
         self._curve = Curve(request.folder / "curve.jsonl", self._training.iteration, self._ended)
         self._seconds = self._curve.seconds
@@ -82,15 +82,17 @@ class TeachRun:
         if self._training.iteration == 0 and self.request.data.scored() and not self._ended:
             yield self._scored(self._training.validate(), math.nan)
         why: Why = "finished"
-        for event in self._steps():
-            yield event
-            if isinstance(event, Stepped) and (end := self._reason_to_end()):
-                why = end
-                break
-        self._ended = True
+        with closing(self._steps()) as steps:
+            for event in steps:
+                yield event
+                if isinstance(event, Stepped) and (end := self._reason_to_end()):
+                    why = end
+                    break
+        if not self.request.data.scored() and not self._ended:
+            self._save_best()
         yield Ended(self._curve.best, why)
 
-    def _steps(self) -> Iterator[Scored | Stepped]:
+    def _steps(self) -> Generator[Scored | Stepped]:
         """Make steps; a validation is told before the step that it belongs to."""
         if self._ended:
             return
@@ -118,8 +120,11 @@ class TeachRun:
     def _scored(self, validation: Validation, train_loss: float) -> Scored:
         scored = self._curve.add(validation, self._seconds, train_loss)
         if scored.best:
-            save_model(self._best_file, self._training.trainee.average.state_dict(), self._card())
+            self._save_best()
         return scored
+
+    def _save_best(self) -> None:
+        save_model(self._best_file, self._training.trainee.average.state_dict(), self._card())
 
     def _reason_to_end(self) -> Why | None:
         if self._seconds >= self.plan.seconds:
@@ -131,7 +136,7 @@ class TeachRun:
 
     def model(self) -> Model:
         """Return the model as it is now (moving average of the weights), for a preview."""
-        return self._training.model(self._card())
+        return self.best() if self._ended else self._training.model(self._card())
 
     def best(self) -> Model:
         """Return what ``keep`` would keep: the best so far, without held-out regions the latest."""
@@ -166,8 +171,8 @@ class TeachRun:
         shutil.rmtree(self.request.folder, ignore_errors=True)
 
     def _kept_file(self) -> Path:
-        if not self.request.data.scored():
-            save_model(self._best_file, self._training.trainee.average.state_dict(), self._card())
+        if not self.request.data.scored() and not self._ended:
+            self._save_best()
         return self._best_file
 
     def _card(self) -> ModelCard:

@@ -109,11 +109,19 @@ def create_labels(
     voxel_size: VoxelSize | None,
     translation: VoxelSize = (0.0, 0.0, 0.0),
     attributes: Mapping[str, Any],
-) -> zarr.Array[Any]:
-    """Create an OME-Zarr label image of one level, uint32, all 0; otherwise as :func:`create_image`."""
+) -> None:
+    """Create an OME-Zarr label image, uint32, all 0, with the pyramid that :func:`write_labels` would make.
+
+    Parameters and errors as :func:`create_image`. Whoever writes level 0 has to bring up the others.
+    """
     described = Description("zyx", voxel_size, translation, downscaling="mode", is_labels=True)
     group = _create_group(Path(path), described, attributes, overwrite=False)
-    return _create_level(group, described, 0, shape, np.uint32, None, None)
+    shapes: list[tuple[int, ...]] = [shape]
+    while max(shapes[-1][-2:]) > _COARSEST:
+        shapes.append(coarser(shapes[-1]))
+    for number, one in enumerate(shapes):
+        _create_level(group, described, number, one, np.uint32, None, None)
+    group.update_attributes(described.attributes(len(shapes)))
 
 
 def write_image(

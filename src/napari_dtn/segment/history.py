@@ -223,7 +223,7 @@ class History:
     # ---- where labels changed, for whatever follows them
 
     def touched(self) -> list[tuple[int, ...]]:
-        """Return what changed since it was last :meth:`forgotten <forget_touched>`: rows (number, z, y0, y1, x0, x1).
+        """Return where labels changed and nobody has followed: rows (number, z, y0, y1, x0, x1), by slice.
 
         A process that was killed finds here what it had not yet followed.
         """

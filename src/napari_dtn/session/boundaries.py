@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from napari_dtn.segment.windows import lay
 from napari_dtn.session.cache import Cache
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class PredictedBoundaries:
                 self._panes.put((z, *place), pane, pane.nbytes)
         out = np.empty((y.stop - y.start, x.stop - x.start), np.float32)
         for place, pane in panes.items():
-            _lay(pane, place, out, y, x)
+            lay(pane, place, out, y, x)
         return out
 
     def prepare(self) -> None:
@@ -137,16 +138,3 @@ class PredictedBoundaries:
 def _panes(along: slice, size: int) -> list[int]:
     """Return where the panes under a range begin."""
     return list(range(along.start // PANE * PANE, min(along.stop, size), PANE))
-
-
-def _lay(
-    pane: NDArray[np.float32], at: tuple[int, int], out: NDArray[np.float32], y: slice, x: slice
-) -> None:
-    """Copy what a pane and a window share into the window."""
-    places = [
-        (slice(max(start, window.start), min(start + side, window.stop)), start, window.start)
-        for start, side, window in zip(at, pane.shape, (y, x), strict=True)
-    ]
-    into = tuple(slice(one.start - first, one.stop - first) for one, _, first in places)
-    taken = tuple(slice(one.start - start, one.stop - start) for one, start, _ in places)
-    out[into] = pane[taken]

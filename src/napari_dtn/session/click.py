@@ -137,7 +137,7 @@ class ClickSession:
         return self._pyramid.levels
 
     def follow(self) -> Iterator[int]:
-        """Bring the coarser levels up to the labels where they changed; yield each slice that is done."""
+        """Bring the coarser levels up to the labels where they changed; yield how many slices are left."""
         yield from self._pyramid.follow()
 
     @property

@@ -33,17 +33,23 @@ class LabelPyramid:
         self.levels = tuple(levels)
 
     def follow(self) -> Iterator[int]:
-        """Bring the coarser levels up to the finest where it has changed; yield each slice once it is so.
+        """Bring the coarser levels up to the finest where it has changed, slice by slice.
 
         What has changed is forgotten only after the levels have followed, so whoever is killed in between
         follows again, which does no harm.
+
+        Yields
+        ------
+        int
+            How many slices are left.
         """
-        for z, rows in groupby(self._history.touched(), key=lambda row: row[1]):
+        slices = [(z, [*rows]) for z, rows in groupby(self._history.touched(), key=lambda row: row[1])]
+        for left, (z, rows) in zip(reversed(range(len(slices))), slices, strict=True):
             numbers, *places = zip(*((row[0], *row[2:]) for row in rows), strict=True)
             for place in sorted(set(zip(*places, strict=True))):
                 self._reduce(z, place)
             self._history.forget_touched(numbers)
-            yield z
+            yield left
 
     def _reduce(self, z: int, place: tuple[int, ...]) -> None:
         """Make a part of every coarser level anew: rows y0 to y1 and columns x0 to x1 of the finest."""

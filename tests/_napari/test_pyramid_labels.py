@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from itertools import pairwise
 
 import dask.array as da
 import numpy as np
@@ -98,7 +99,7 @@ def objects(panel) -> PyramidLabels:
 def stored(panel) -> np.ndarray:
     """Labels on disk, after checking that all levels and what the layer shows agree with them."""
     levels = [level[:] for level in panel._desk.session.levels]
-    for finer, coarse in zip(levels[:-1], levels[1:], strict=True):
+    for finer, coarse in pairwise(levels):
         np.testing.assert_array_equal(coarse, mode(finer))
     layer = panel._viewer.layers["em objects"]
     for z in range(SHAPE[0]):

@@ -1,4 +1,4 @@
-"""Labels of a session and their coarser levels: after any edits they are what a pyramid made anew would be."""
+"""Labels of a session and their coarser levels: after any edits, what a pyramid made anew would be."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ class ClickSession:
 
     @property
     def levels(self) -> tuple[Any, ...]:
-        """:attr:`labels` and its coarser levels, each half as high and wide; they :meth:`follow` the edits."""
+        """:attr:`labels` and its coarser levels, each half as wide; they :meth:`follow` the edits."""
         return self._pyramid.levels
 
     def follow(self) -> Iterator[int]:

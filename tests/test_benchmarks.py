@@ -182,8 +182,7 @@ def test_clicks_go_on_with_the_objects_that_were_noted(
 
     monkeypatch.setattr(clicks, "NEWS", 0.0)
     objects = [clicks.Solved(2 + number % 2, number, True, (0.1,) * number) for number in range(1, 7)]
-    solving = iter(objects)
-    stopped = clicks.Journal(tmp_path / "j").all_of("model", 6, (one for one, _ in zip(solving, "abc")))
+    stopped = clicks.Journal(tmp_path / "j").all_of("model", 6, iter(objects[:3]))
     assert stopped == objects[:3]
     journal = clicks.Journal(tmp_path / "j")
     assert journal.done("model") == 3

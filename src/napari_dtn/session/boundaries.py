@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from napari_dtn.bounded import Bounded
 from napari_dtn.segment.windows import lay
-from napari_dtn.session.cache import Cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,7 +98,7 @@ class PredictedBoundaries:
     def __init__(self, make: Callable[[], Predictor], shape: Shape, memory: int = 2**30) -> None:
         self._make, self._shape = make, shape
         self.box = slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])
-        self._panes = Cache(memory)
+        self._panes = Bounded(memory)
         self._predictor: Predictor | None = None
         self._lock = threading.Lock()
 
@@ -107,13 +107,12 @@ class PredictedBoundaries:
         rows, columns = _panes(y, self._shape[1]), _panes(x, self._shape[2])
         wanted = [(row, column) for row in rows for column in columns]
         with self._lock:  # a network uses every core by itself
-            missing = [place for place in wanted if (z, *place) not in self._panes]
-            found = self._predict(z, missing)
-            panes = {place: found[place] if place in found else self._panes[z, *place] for place in wanted}
-            for place, pane in found.items():
-                self._panes.put((z, *place), pane, pane.nbytes)
+            panes = {place: self._panes.get((z, *place)) for place in wanted}
+            predicted = self._predict(z, [place for place, pane in panes.items() if pane is None])
+            for place, pane in predicted.items():
+                self._panes.put((z, *place), pane)
         out = np.empty((y.stop - y.start, x.stop - x.start), np.float32)
-        for place, pane in panes.items():
+        for place, pane in (panes | predicted).items():
             lay(pane, place, out, y, x)
         return out
 

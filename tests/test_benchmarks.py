@@ -190,3 +190,14 @@ def test_clicks_go_on_with_the_objects_that_were_noted(
     assert journal.all_of("model", 6, iter(objects[3:])) == objects
     assert "model: 6 of 6 objects" in capsys.readouterr().err
     assert [row["mean clicks"] for row in clicks.rows_of("model", objects)] == [4, 3]
+
+
+def test_undo_takes_little_disk_and_memory(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(project / "benchmarks")
+    import undo
+
+    row = undo.measure((16, 512, 512), 14)
+    assert row["edits"] > 10
+    assert row["voxels in objects"] > 20_000
+    assert 0 < row["journal, MB"] < 4, "most of it is what SQLite keeps besides"
+    assert row["memory gained, MB"] < 100

@@ -121,9 +121,10 @@ class Evidence:
                 yield len(planes)
             starts = np.cumsum([0, *(int(plane.max()) for plane in planes)])
             offsets = dict(zip(view.z, starts.tolist(), strict=False))
-            parts = [*pool.map(lambda run: self._links(run, view, marks, offsets), _runs(view, reach))]
-        stacked = _stacked(planes, starts)
-        yield Stack(view, stacked, _joined(parts, np.bincount(stacked.ravel())))
+            runs = _runs(view, reach)
+            parts = pool.map(lambda run: self._links(run, view, marks, offsets), runs)
+            links = _joined([*zip(runs, parts, strict=True)])
+        yield Stack(view, _stacked(planes, starts), links)
 
     def boundary(self, z: int, view: View) -> NDArray[np.float32]:
         """Return the boundaries in a view's window of slice z."""
@@ -176,12 +177,13 @@ def _links_of(graph: RegionGraph, only_across: bool) -> Links:
     return Links(graph, probability[one])
 
 
-def _joined(parts: list[Links], sizes: NDArray[np.int64]) -> Links:
+def _joined(parts: list[tuple[_Run, Links]]) -> Links:
     """Put the links of all runs together, sorted as those of one graph are."""
+    sizes = np.concatenate([[0], *(found.graph.sizes[1:] for run, found in parts if not run.only_across)])
     edges, across, features, probability = (
         np.concatenate(columns)
         for columns in zip(
-            *((p.graph.edges, p.graph.across, p.graph.features, p.probability) for p in parts), strict=True
+            *((p.graph.edges, p.graph.across, p.graph.features, p.probability) for _, p in parts), strict=True
         )
     )
     order = np.lexsort(edges.T[::-1])

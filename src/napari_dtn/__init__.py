@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_dtn.annotate import open_annotations
     from napari_dtn.nn.checkpoint import load_model
     from napari_dtn.phantom import make_phantom
     from napari_dtn.predict import predict, predict_slice
@@ -27,6 +28,7 @@ __all__ = [
     "__version__",
     "load_model",
     "make_phantom",
+    "open_annotations",
     "open_volume",
     "predict",
     "predict_slice",
@@ -38,6 +40,7 @@ _HOMES = {
     "ClickSession": "napari_dtn.session",
     "load_model": "napari_dtn.nn.checkpoint",
     "make_phantom": "napari_dtn.phantom",
+    "open_annotations": "napari_dtn.annotate",
     "open_volume": "napari_dtn.volume.opening",
     "predict": "napari_dtn.predict",
     "predict_slice": "napari_dtn.predict",

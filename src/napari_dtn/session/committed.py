@@ -10,7 +10,8 @@ import numpy as np
 
 from napari_dtn.segment import edits
 from napari_dtn.session.mask import Mask
-from napari_dtn.session.objects import ObjectFacts, facts_of, patches_over, rectangles, widened
+from napari_dtn.session.objects import patches_over, rectangles, widened
+from napari_dtn.shapes.facts import ObjectFacts, facts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable

@@ -1,4 +1,4 @@
-"""Meshes and skeletons of solids whose volume, place and length are known; other libraries read their files."""
+"""Meshes and skeletons of solids of known volume, place and length; other libraries read their files."""
 
 from __future__ import annotations
 

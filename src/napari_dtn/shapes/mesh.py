@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_dtn.shapes.solid import factor_words
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -34,6 +36,11 @@ class Mesh:
     vertices: NDArray[np.float32]
     faces: NDArray[np.int32]
     factor: Factor
+
+    @property
+    def words(self) -> str:
+        """``Object 12: 3,456 triangles``."""
+        return f"Object {self.id}: {len(self.faces):,} triangles{factor_words(self.factor)}"
 
 
 def mesh_of(solid: Solid, smoothing: int = 0) -> Mesh:

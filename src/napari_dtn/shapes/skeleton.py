@@ -9,6 +9,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order
 
+from napari_dtn.shapes.solid import factor_words
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
@@ -54,6 +56,13 @@ class Skeleton:
         """Length of all paths together, in µm."""
         child, parent = self.edges.T
         return float(np.linalg.norm(self.points[child] - self.points[parent], axis=1).sum()) / 1000
+
+    @property
+    def words(self) -> str:
+        """``Object 12: 34.5 µm of path, 6 ends``."""
+        return (
+            f"Object {self.id}: {self.length_um:.4g} µm of path, {self.ends} ends{factor_words(self.factor)}"
+        )
 
     @property
     def ends(self) -> int:

@@ -58,6 +58,13 @@ def factor_for(shape: tuple[int, ...], voxel_size: VoxelSize, memory: int) -> Fa
     return z, y, x
 
 
+def factor_words(factor: Factor) -> str:
+    """Say what was made coarser; nothing where nothing was."""
+    if factor == (1, 1, 1):
+        return ""
+    return f"; {' × '.join(map(str, factor))} voxels (Z × Y × X) were taken as one, to fit into memory"
+
+
 def cut_out(
     labels: Any,
     number: int,

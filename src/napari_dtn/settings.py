@@ -406,7 +406,7 @@ class ShapeSettings:
 
     memory: Annotated[int, {"min": 1, "max": 1048576}] = 256
     smoothing: Annotated[int, {"min": 0, "max": 100}] = 2
-    spacing: Annotated[float, {"min": 0, "max": 100_000}] = 100.0
+    spacing: Annotated[float, {"min": 0, "max": 100_000}] = 200.0
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,18 @@ if TYPE_CHECKING:
     from napari_dtn._napari.object_controls import ObjectControls
     from napari_dtn.session import ClickSession, ObjectFacts
     from napari_dtn.settings import ShapeFormat, ShapeKind
+    from napari_dtn.shapes.mesh import Mesh
+    from napari_dtn.shapes.skeleton import Skeleton
+
+
+@dataclass(frozen=True, eq=False)
+class _Open:
+    """A session that is shown."""
+
+    session: ClickSession
+    layers: ClickLayers
+    colours: ObjectColours
+
 
 FORMATS: tuple[ShapeFormat, ...] = ("obj", "ply", "glb", "precomputed", "swc")
 LABEL_FILES = "OME-Zarr (*.zarr);;TIFF (*.tif);;HDF5 (*.h5)"
@@ -49,9 +61,7 @@ class ObjectShapes(QObject):
     ) -> None:
         super().__init__(controls)
         self._viewer, self._controls, self._change = viewer, controls, change
-        self._layers: ClickLayers | None = None
-        self._session: ClickSession | None = None
-        self._colours: ObjectColours | None = None
+        self._shown: _Open | None = None
         self._depth = Depth(viewer)
         self.lane = Lane(self)
         self.lane.stepped.connect(self._on_step)
@@ -75,25 +85,23 @@ class ObjectShapes(QObject):
         for name, act in actions.items():
             self._controls.actions_[name].triggered.connect(lambda _=False, act=act: act())
         self._controls.stop.clicked.connect(self.lane.cancel)
-        self._controls.table.shown.connect(lambda number, on: self._wish([number], hidden=not on))
+        self._controls.table.shown.connect(self._on_ticked)
 
     # ---- what there is
 
     def show(self, session: ClickSession, layers: ClickLayers, objects: list[ObjectFacts]) -> None:
         """Show committed objects in the table, and in the colours that they have."""
-        if layers is not self._layers:
-            self._colours = ObjectColours(layers.objects)
-        assert self._colours is not None
-        self._session, self._layers = session, layers
+        if self._shown is None or layers is not self._shown.layers:
+            self._shown = _Open(session, layers, ObjectColours(layers.objects))
         self._controls.button.setEnabled(True)
-        self._controls.table.rows.colour_of = self._colours.name_of
+        self._controls.table.rows.colour_of = self._shown.colours.name_of
         self._controls.table.show_objects(objects)
-        self._colours.show(objects)
+        self._shown.colours.show(objects)
 
     def leave(self) -> None:
         """Stop what runs; the shapes stay."""
         self.lane.cancel()
-        self._session = self._layers = None
+        self._shown = None
         self._controls.button.setEnabled(False)
 
     def close(self) -> None:
@@ -106,31 +114,32 @@ class ObjectShapes(QObject):
     @notified
     def _choose_colour(self) -> None:
         chosen = self._chosen()
-        assert self._colours is not None
         colour = QColorDialog.getColor(
-            QColor(self._colours.name_of(chosen[0])), self._controls, "Colour of the objects"
+            QColor(self._open.colours.name_of(chosen[0])), self._controls, "Colour of the objects"
         )
         if colour.isValid():
             self._wish(colour=colour.name())
 
     @notified
-    def _wish(self, numbers: list[int] | None = None, **wish: Any) -> None:
-        """Give objects, the chosen ones unless they are named, a colour, or hide them, or not."""
-        ids = [one.id for one in self._chosen()] if numbers is None else numbers
-        self._change(partial(_give, ids=ids, **wish))
+    def _wish(self, colour: str | None = None, hidden: bool | None = None) -> None:
+        """Give the chosen objects a colour, or hide or show them."""
+        self._change(partial(_give, ids=[one.id for one in self._chosen()], colour=colour, hidden=hidden))
+
+    def _on_ticked(self, number: int, on: bool) -> None:
+        self._change(partial(_give, ids=[number], hidden=not on))
 
     # ---- shapes and files
 
     @notified
     def _find(self, kind: ShapeKind) -> None:
-        self._start(f"Finding the {kind}", partial(_shapes, self._session, self._chosen(), kind))
+        self._start(f"Finding the {kind}", partial(_shapes, self._open.session, self._chosen(), kind))
 
     @notified
     def _save_shapes(self, format_: ShapeFormat) -> None:
         chosen = self._chosen()
         folder = QFileDialog.getExistingDirectory(self._controls, f"Folder for the {format_.upper()} files")
         if folder:
-            steps = partial(_save_shapes, self._session, chosen, folder, format_)
+            steps = partial(_save_shapes, self._open.session, chosen, folder, format_)
             self._start("Saving the shapes", steps)
 
     @notified
@@ -147,7 +156,13 @@ class ObjectShapes(QObject):
         if path:
             suffix = kind.partition("*")[2].rstrip(")")
             path = path if Path(path).suffix else path + suffix
-            self._start("Saving the labels", partial(_save_labels, self._session, path))
+            self._start("Saving the labels", partial(_save_labels, self._open.session, path))
+
+    @property
+    def _open(self) -> _Open:
+        if self._shown is None:
+            raise ValueError("There are no objects yet: start clicking first.")
+        return self._shown
 
     def _chosen(self) -> list[ObjectFacts]:
         chosen = self._controls.table.selected_facts
@@ -173,18 +188,15 @@ class ObjectShapes(QObject):
         if shape is None:
             return
         self._controls.show_status(f"{shape.words}." if path is None else f"{shape.words}; in {path}.")
-        if path is None and self._layers is not None:
-            self._show(shape)
+        if path is None and self._shown is not None:
+            self._show(shape, self._shown)
 
-    def _show(self, shape: Any) -> None:
-        assert self._layers is not None
-        assert self._session is not None
-        assert self._colours is not None
-        facts = next(one for one in self._controls.table.rows.rows if one.id == shape.id)
-        size = self._session.volume.voxel_size
-        assert size is not None  # shapes are not found without it
-        show_shape(self._viewer, self._layers.image, shape, size, self._colours.of(facts))
-        self._depth.enter()
+    def _show(self, shape: Mesh | Skeleton, there: _Open) -> None:
+        facts = next((one for one in self._controls.table.rows.rows if one.id == shape.id), None)
+        if facts is not None:  # it may have been deleted meanwhile
+            colour = there.colours.of(facts)
+            show_shape(self._viewer, there.layers.image, shape, there.session.volume, colour)
+            self._depth.enter()
 
     def _on_ended(self) -> None:
         self._controls.show_busy(False)

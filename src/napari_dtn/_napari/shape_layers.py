@@ -1,4 +1,4 @@
-"""Meshes and skeletons as layers beside their image, in nm."""
+"""Meshes and skeletons as layers beside their image."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from napari_dtn._napari.overlays import find, selection_kept
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
+    from numpy.typing import NDArray
 
-    from napari_dtn.settings import VoxelSize
     from napari_dtn.shapes.mesh import Mesh
     from napari_dtn.shapes.skeleton import Skeleton
+    from napari_dtn.volume.opening import Volume
 
-_WIDTH = 2.0  # of a skeleton's lines, pixels of the screen
+_WIDTH = 0.7  # of a skeleton's lines, in heights of a slice
 
 
 def show_shape(
     viewer: napari.viewer.Viewer,
     image: napari.layers.Layer,
     shape: Mesh | Skeleton,
-    voxel_size: VoxelSize,
+    volume: Volume,
     colour: tuple[float, ...],
 ) -> napari.layers.Layer:
     """Show a shape as the layer ``<image> mesh 12`` or ``<image> skeleton 12``, in place of an older one.
@@ -36,45 +37,61 @@ def show_shape(
         Where it goes.
     shape
         In nm from the centre of the image's first voxel.
-    voxel_size
-        Of the image, nm, (Z, Y, X).
+    volume
+        What the image shows; its voxel size is known.
     colour
         RGBA.
     """
-    what = f"{'mesh' if hasattr(shape, 'faces') else 'skeleton'} {shape.id}"
+    from napari_dtn.shapes.mesh import Mesh
+
+    what = f"{'mesh' if isinstance(shape, Mesh) else 'skeleton'} {shape.id}"
     old = find(viewer, image, what)
-    look = {"name": f"{image.name} {what}", "metadata": {KEY: {"role": what}}, **_place(image, voxel_size)}
+    look = {"name": f"{image.name} {what}", "metadata": {KEY: {"role": what}}, **_place(image)}
     with selection_kept(viewer):
         if old is not None:
             viewer.layers.remove(old)
-        return (
-            _surface(viewer, shape, colour, look)
-            if hasattr(shape, "faces")
-            else _lines(viewer, shape, colour, look)
-        )
+        if isinstance(shape, Mesh):
+            return _surface(viewer, _in_place(shape.vertices, volume), shape.faces, colour, look)
+        return _lines(viewer, _in_place(shape.points, volume)[shape.edges.T], colour, look)
 
 
 def _surface(
-    viewer: napari.viewer.Viewer, mesh: Mesh, colour: tuple[float, ...], look: dict[str, Any]
+    viewer: napari.viewer.Viewer,
+    vertices: NDArray[Any],
+    faces: NDArray[Any],
+    colour: tuple[float, ...],
+    look: dict[str, Any],
 ) -> Any:
-    colours = np.tile(np.asarray((*colour[:3], 1.0), np.float32), (len(mesh.vertices), 1))
-    return viewer.add_surface((mesh.vertices, mesh.faces), vertex_colors=colours, shading="smooth", **look)
+    colours = np.tile(np.asarray((*colour[:3], 1.0), np.float32), (len(vertices), 1))
+    return viewer.add_surface((vertices, faces), vertex_colors=colours, shading="smooth", **look)
 
 
 def _lines(
-    viewer: napari.viewer.Viewer, skeleton: Skeleton, colour: tuple[float, ...], look: dict[str, Any]
+    viewer: napari.viewer.Viewer, ends: NDArray[Any], colour: tuple[float, ...], look: dict[str, Any]
 ) -> Any:
-    child, parent = skeleton.points[skeleton.edges.T]
+    child, parent = ends
     lines = np.stack([parent, child - parent], axis=1)
     return viewer.add_vectors(
         lines, ndim=3, edge_color=[colour], edge_width=_WIDTH, vector_style="line", opacity=1.0, **look
     )
 
 
-def _place(image: napari.layers.Layer, voxel_size: VoxelSize) -> dict[str, Any]:
-    """Where the image lies, for a layer whose unit is the nm."""
+# No layer may change the steps of napari's slider, which are the smallest scale of all layers, counted from
+# the lowest place of any. So a shape's unit is the height of a slice, along all axes (otherwise its surface
+# would be lit wrongly), and it is cut at the centres of the outermost voxels.
+
+
+def _in_place(points: NDArray[Any], volume: Volume) -> NDArray[Any]:
+    """Return points, nm, in heights of a slice, inside of the volume."""
+    assert volume.voxel_size is not None
+    size = np.array(volume.voxel_size)
+    inside: NDArray[Any] = np.clip(points, 0, size * np.subtract(volume.shape, 1)) / size[0]
+    return inside
+
+
+def _place(image: napari.layers.Layer) -> dict[str, Any]:
     place = place_of(image)
-    return {**place, "scale": [side / size for side, size in zip(place["scale"], voxel_size, strict=True)]}
+    return {**place, "scale": [place["scale"][0]] * 3}
 
 
 class Depth:

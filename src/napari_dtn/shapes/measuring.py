@@ -89,7 +89,8 @@ def _measured(ids: NDArray[np.integer], at: tuple[slice, ...]) -> NDArray[np.int
         table[:, first], table[:, last] = np.iinfo(np.int64).max, 0
         np.minimum.at(table[:, first], which, values)
         np.maximum.at(table[:, last], which, values + 1)
-    return table[found != 0]
+    objects: NDArray[np.int64] = table[found != 0]
+    return objects
 
 
 def _joined(table: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -132,5 +132,5 @@ def _shares(inside: NDArray[np.bool_], factor: Factor) -> NDArray[np.uint8]:
     """Return how much of each coarse voxel is inside; what lies past the box is not."""
     if factor == (1, 1, 1):
         return inside.astype(np.uint8) * np.uint8(255)
-    shares: NDArray[np.uint8] = np.rint(255 * block_reduce(inside, factor, np.mean)).astype(np.uint8)
-    return shares
+    means: NDArray[np.float64] = block_reduce(inside, factor, np.mean)  # type: ignore[no-untyped-call]
+    return np.rint(255 * means).astype(np.uint8)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_dtn.shapes.solid import Factor, Solid
 
 _SCALE = 1.5  # of the radius that a path takes up, to which TEASAR adds the spacing
-_ROUNDS = 10  # from voxel to voxel a straight path is up to a third too long; after these it is some percent
+_ROUNDS = 10  # from voxel to voxel a straight path is a quarter too long, after these some percent
 
 
 @dataclass(frozen=True, eq=False)

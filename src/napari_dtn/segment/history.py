@@ -26,8 +26,11 @@ create index if not exists patches_of on patches (edit);
 create table if not exists extents (id integer, z integer, voxels integer, sum_y integer, sum_x integer,
     y0 integer, y1 integer, x0 integer, x1 integer, primary key (id, z));
 create table if not exists notes (key text primary key, value text not null);
+create table if not exists touched (number integer primary key, z integer, y0 integer, y1 integer, x0 integer,
+    x1 integer);
 """
 _PATCH = "insert into patches values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_TOUCHED = "insert into touched (z, y0, y1, x0, x1) values (?, ?, ?, ?, ?)"
 
 
 @dataclass(frozen=True)
@@ -183,13 +186,16 @@ class History:
     def _make(self, number: int, direction: int) -> Edit:
         """Bring the labels to the state after an edit, or before it; once or again."""
         extents: dict[tuple[int, int], Extent] = {}
+        touched: list[tuple[int, ...]] = []
         for patch in self._patches(number, direction):
+            touched.append((patch.z, *patch.y, *patch.x))
             self.labels[patch.place] = patch.on(np.asarray(self.labels[patch.place]))
             for change in changes_of(patch):
                 key = change.id, change.z
                 extents[key] = extents[key].plus(change) if key in extents else change
         with self._transaction():
             self._add(extents.values())
+            self._db.executemany(_TOUCHED, touched)
             self.write_note("position", number if direction > 0 else number - 1)
             self.write_note("pending", None)
         (what,) = self._db.execute("select what from edits where number = ?", (number,)).fetchone()
@@ -213,6 +219,21 @@ class History:
             self._db.execute("rollback")
             raise
         self._db.execute("commit")
+
+    # ---- where labels changed, for whatever follows them
+
+    def touched(self) -> list[tuple[int, ...]]:
+        """Return where labels changed and nobody has followed: rows (number, z, y0, y1, x0, x1), by slice.
+
+        A process that was killed finds here what it had not yet followed.
+        """
+        with self._lock:
+            return self._db.execute("select * from touched order by z, number").fetchall()
+
+    def forget_touched(self, numbers: Iterable[int]) -> None:
+        """Forget rows of :meth:`touched`, durably: what follows the labels has followed there."""
+        with self._lock, self._transaction():
+            self._db.executemany("delete from touched where number = ?", ((one,) for one in numbers))
 
     # ---- where objects are
 

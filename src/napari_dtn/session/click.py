@@ -15,6 +15,7 @@ from napari_dtn.session.committed import Committed
 from napari_dtn.session.evidence import Evidence
 from napari_dtn.session.growing import Grown, Searching, grow_steps
 from napari_dtn.session.prompts import Active, Prompt, from_plain, plain, voxel_of
+from napari_dtn.session.pyramid import LabelPyramid
 from napari_dtn.session.store import open_store
 from napari_dtn.settings import ClickSettings, PredictSettings
 from napari_dtn.volume.opening import volume_from_array
@@ -97,7 +98,8 @@ class ClickSession:
         self.volume = volume
         self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="napari-dtn-")
         self.folder = Path(folder or self._temporary.name)  # type: ignore[union-attr]
-        self._history = open_store(self.folder, volume)
+        self._history, levels = open_store(self.folder, volume)
+        self._pyramid = LabelPyramid(self._history, levels)
         self.objects = Committed(self._history, volume.voxel_size, self._on_edit)
         self._settings = settings or ClickSettings(**self._history.note("settings", {}))
         memory = self._settings.memory * 2**20
@@ -109,9 +111,18 @@ class ClickSession:
         self._active = _remembered(self._history.note("active"), self.objects)
         self._undone: tuple[Prompt, ...] = ()
         self._mask = self._active.base
+        self._left = False
 
     def close(self) -> None:
-        """Let go of the folder; a temporary one is deleted."""
+        """Let go of the folder; a temporary one is deleted, one that stays has all its levels brought up."""
+        if not (self._temporary or self._left):
+            for _ in self.follow():
+                pass
+        self.leave()
+
+    def leave(self) -> None:
+        """Let go of the folder as it is: its coarser levels are brought up when it is opened again."""
+        self._left = True
         self._history.close()
         if self._temporary:
             self._temporary.cleanup()
@@ -126,6 +137,15 @@ class ClickSession:
         """Committed objects as a volume of ids, in the place of the image."""
         labels = volume_from_array(self.labels, self.volume.voxel_size, f"{self.volume.name} objects")
         return replace(labels, translation=self.volume.translation)
+
+    @property
+    def levels(self) -> tuple[Any, ...]:
+        """:attr:`labels` and its coarser levels, each half as wide; they :meth:`follow` the edits."""
+        return self._pyramid.levels
+
+    def follow(self) -> Iterator[int]:
+        """Bring the coarser levels up to the labels where they changed; yield how many slices are left."""
+        yield from self._pyramid.follow()
 
     @property
     def mask(self) -> Mask | None:

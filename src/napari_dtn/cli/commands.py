@@ -18,6 +18,7 @@ from napari_dtn.cli.options import (
     TrainingInput,
     dataset_defaults,
 )
+from napari_dtn.cli.shapes import shapes
 from napari_dtn.cli.teaching import Target, is_teaching
 from napari_dtn.cli.teaching import teach as teach_model
 from napari_dtn.cli.terminal import TrainingWatch, interruptible, plain, progress, say, write_json
@@ -412,6 +413,9 @@ def warp(
         say(summary_words(summary))
     say(f"Written to {output}/index.html")
     write_json({"output": str(output), "levels": [asdict(one) for one in event.summaries]}, json_)
+
+
+app.command(shapes)
 
 
 # ---- what commands need

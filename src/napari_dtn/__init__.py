@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_dtn.annotate import open_annotations
     from napari_dtn.nn.checkpoint import load_model
     from napari_dtn.phantom import make_phantom
     from napari_dtn.predict import predict, predict_slice
@@ -32,6 +33,7 @@ __all__ = [
     "load_model",
     "make_phantom",
     "measure_objects",
+    "open_annotations",
     "open_volume",
     "predict",
     "predict_slice",
@@ -46,6 +48,7 @@ _HOMES = {
     "ClickSession": "napari_dtn.session",
     "load_model": "napari_dtn.nn.checkpoint",
     "make_phantom": "napari_dtn.phantom",
+    "open_annotations": "napari_dtn.annotate",
     "measure_objects": "napari_dtn.shapes.measuring",
     "open_volume": "napari_dtn.volume.opening",
     "predict": "napari_dtn.predict",

@@ -29,7 +29,7 @@ def rectangles(*groups: Iterable[Extent]) -> dict[int, Rectangle]:
 
 
 def patches_over(
-    labels: Any, places: dict[int, Rectangle], change: Callable[..., NDArray[np.uint32]]
+    labels: Any, places: dict[int, Rectangle], change: Callable[..., NDArray[Any]]
 ) -> Iterator[Patch]:
     """Yield what a change of the ids does, slice by slice.
 

@@ -111,8 +111,9 @@ def create_labels(
     voxel_size: VoxelSize | None,
     translation: VoxelSize = (0.0, 0.0, 0.0),
     attributes: Mapping[str, Any],
+    dtype: DTypeLike = np.uint32,
 ) -> None:
-    """Create an OME-Zarr label image, uint32, all 0, with the pyramid that :func:`write_labels` would make.
+    """Create an OME-Zarr label image, all 0, with the pyramid that :func:`write_labels` would make.
 
     Parameters and errors as :func:`create_image`. Whoever writes level 0 has to bring up the others.
     """
@@ -120,7 +121,7 @@ def create_labels(
     group = _create_group(Path(path), described, attributes, overwrite=False)
     shapes = _shapes(shape)
     for number, one in enumerate(shapes):
-        _create_level(group, described, number, one, np.uint32, None, None)
+        _create_level(group, described, number, one, dtype, None, None)
     group.update_attributes(described.attributes(len(shapes)))
 
 

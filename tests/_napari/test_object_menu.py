@@ -306,7 +306,7 @@ def test_a_shape_without_a_row_or_a_voxel_size_is_said(qtbot, panel, told) -> No
 # ---- files
 
 
-def test_meshes_table_and_labels_are_saved(qtbot, panel, monkeypatch, tmp_path: Path, told) -> None:
+def test_meshes_table_and_labels_are_saved(qtbot, panel, folder, monkeypatch, tmp_path: Path, told) -> None:
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path / "meshes"))
     press_cell(qtbot, panel, BLOCK)
     choose(qtbot, panel, "save_ply")
@@ -322,6 +322,9 @@ def test_meshes_table_and_labels_are_saved(qtbot, panel, monkeypatch, tmp_path: 
         assert [row["id"] for row in csv.DictReader(file)] == ["1", "2", "3"]
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "ids"), "TIFF (*.tif)"))
     choose(qtbot, panel, "save_labels")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(folder / "objects.zarr"), ""))
+    choose(qtbot, panel, "save_labels")
+    assert "objects.zarr exists" in told[-1].message
     ids = tifffile.imread(tmp_path / "ids.tif")
     for number, box in BOXES.items():
         assert (ids[box] == number).all()

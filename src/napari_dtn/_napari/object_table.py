@@ -73,9 +73,7 @@ class ObjectTable(QTableView):
     def _select_again(self) -> None:
         rows = [row for row, one in enumerate(self.rows.rows) if one.id in self._kept]
         chosen = QItemSelection()
-        for _, run in groupby(
-            enumerate(rows), lambda place: place[1] - place[0]
-        ):
+        for _, run in groupby(enumerate(rows), lambda place: place[1] - place[0]):
             first, *others = (row for _, row in run)
             last = others[-1] if others else first
             chosen.append(QItemSelectionRange(self.rows.index(first, ID), self.rows.index(last, ID)))

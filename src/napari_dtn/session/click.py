@@ -122,6 +122,7 @@ class ClickSession:
     def leave(self) -> None:
         """Let go of the folder as it is: its coarser levels are brought up when it is opened again."""
         self._left = True
+        self._evidence.close()
         self._history.close()
         if self._temporary:
             self._temporary.cleanup()

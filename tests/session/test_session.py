@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ import pytest
 
 from napari_dtn.session import Changed, ClickSession, Grown, Prompt
 from napari_dtn.session.boundaries import PANE, PredictedBoundaries, StoredBoundaries
-from napari_dtn.settings import ClickSettings
+from napari_dtn.settings import ClickSettings, usable_cores
 from napari_dtn.volume.opening import open_volume
 
 if TYPE_CHECKING:
@@ -142,6 +143,29 @@ def test_slices_that_come_next_are_cut_ahead_and_only_once(rooms) -> None:
     assert masks[0].any(axis=(1, 2)).tolist() == [True] * 7 + [False] * 5
     assert set(read[0].values()) == set(read[1].values()) == {1}
     assert set(read[1]) < set(read[0])
+
+
+def test_who_stops_looking_leaves_nothing_behind_that_delays_the_next(rooms) -> None:
+    class Slow(Counted):
+        """Gives the first slice at once, others only later."""
+
+        permits = threading.Semaphore(0)
+
+        def read(self, z: int, y: slice, x: slice) -> np.ndarray:
+            if z:
+                self.permits.acquire()
+            return super().read(z, y, x)
+
+    boundaries = Slow(np.asarray(rooms.boundaries._array), True)
+    session = ClickSession(rooms.volume, boundaries=boundaries, settings=ClickSettings(volume=True, reach=12))
+    session.prompt(Prompt((MIDDLES[6],), True))
+    steps = session.grow_steps()
+    next(steps)
+    steps.close()
+    boundaries.permits.release(12)
+    session._evidence._pool.shutdown(wait=True)
+    assert 1 <= len(boundaries.slices) <= 1 + usable_cores()
+    session.close()
 
 
 # ---- objects

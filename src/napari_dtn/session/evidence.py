@@ -126,10 +126,14 @@ class Evidence:
         int or Stack
             How many slices have their fragments; at last the stack.
         """
-        planes = []
-        for plane in self._planes(view, marks):
-            planes.append(plane.result())
-            yield len(planes)
+        planes, begun = [], self._planes(view, marks)
+        try:
+            for plane in begun:
+                planes.append(plane.result())
+                yield len(planes)
+        finally:  # somebody who stops here shall not be waited for by the next
+            for plane in begun:
+                plane.cancel()
         starts = np.cumsum([0, *(int(plane.max()) for plane in planes)])
         offsets = dict(zip(view.z, starts.tolist(), strict=False))
         runs = _runs(view, reach)

@@ -154,7 +154,7 @@ class ClickDesk:
         """Leave the session; its folder has everything."""
         if self.session is not None:
             self.session.leave()
-            self.session = None
+            self.session, self._left_behind = None, -1
 
     def _state(self, words: str, anew: bool = False) -> State:
         assert self.session is not None

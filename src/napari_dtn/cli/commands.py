@@ -18,9 +18,13 @@ from napari_dtn.cli.options import (
     TrainingInput,
     dataset_defaults,
 )
+from napari_dtn.cli.shapes import shapes
+from napari_dtn.cli.teaching import Target, is_teaching
+from napari_dtn.cli.teaching import teach as teach_model
 from napari_dtn.cli.terminal import TrainingWatch, interruptible, plain, progress, say, write_json
 from napari_dtn.settings import (
     Device,
+    FineTuneSettings,
     NetworkSettings,
     Precision,
     PredictSettings,
@@ -107,25 +111,32 @@ def info(
 def train(
     data: TrainingInput = TrainingInput(),
     *,
-    output: Annotated[Path, Parameter(alias="-o")],
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    name: str = "",
     arch: Literal["dtn", "unet"] = "dtn",
     from_: Annotated[str | None, Parameter(name="--from")] = None,
+    teach: Annotated[FineTuneSettings, Parameter(name="teach")] = FineTuneSettings(),
     network: Annotated[NetworkSettings, Parameter(name="*")] = NetworkSettings(),
     settings: Annotated[TrainSettings, Parameter(name="*")] = TrainSettings(),
     resume: Annotated[bool, Switch] = False,
     overwrite: Annotated[bool, Switch] = False,
     json_: Annotated[JsonOption, Parameter(name="--json")] = None,
 ) -> None:
-    """Train a model on annotated slices, or on PASCAL VOC.
+    """Train a model on annotated slices, or on PASCAL VOC; or teach one by annotations.
 
     Parameters
     ----------
     output
         The model, a .safetensors file. A checkpoint lies beside it until it is done.
+    name
+        Instead of a file, for a model that annotations teach: its name in your library.
     arch
         dtn, or unet for the same network without transformer pairs.
     from_
-        A model to start from.
+        A model to start from. With --labels-kind classes, and without --train-z, annotations teach it: how
+        follows from their amount, and --teach.minutes and the like may say otherwise.
+    teach
+        How annotations teach.
     resume
         Continue an interrupted training.
     overwrite
@@ -134,6 +145,12 @@ def train(
     from napari_dtn.nn.checkpoint import load_model
     from napari_dtn.train import train
 
+    if from_ and is_teaching(data, from_):
+        target = Target(output, name)
+        write_json(teach_model(data, from_, teach, target, resume, overwrite), json_)
+        return
+    if output is None or name:
+        raise ValueError("--output M.safetensors is missing; --name is for a model that annotations teach.")
     shape = network if arch == "dtn" else replace(network, transformer_levels=())
     start = load_model(from_, settings.device) if from_ else None
     steps = train(
@@ -398,6 +415,9 @@ def warp(
     write_json({"output": str(output), "levels": [asdict(one) for one in event.summaries]}, json_)
 
 
+app.command(shapes)
+
+
 # ---- what commands need
 
 
@@ -441,9 +461,9 @@ def _slices(text: str, volume: Volume) -> range:
 
 
 def _is_model(path: str) -> bool:
-    from napari_dtn.nn.bundled import bundled_models
+    from napari_dtn.nn.bundled import named_model
 
-    return path in bundled_models() or Path(path).suffix == ".safetensors"
+    return named_model(path) is not None or Path(path).suffix == ".safetensors"
 
 
 def _describe_model(path: str) -> dict[str, Any]:

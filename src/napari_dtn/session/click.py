@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import Signal
 
+from napari_dtn.segment.history import OBJECTS
 from napari_dtn.session.boundaries import PredictedBoundaries
 from napari_dtn.session.committed import Committed
 from napari_dtn.session.evidence import Evidence
 from napari_dtn.session.growing import Grown, Searching, grow_steps
 from napari_dtn.session.prompts import Active, Prompt, from_plain, plain, voxel_of
-from napari_dtn.session.pyramid import LabelPyramid
-from napari_dtn.session.store import open_store
+from napari_dtn.session.store import close_store, open_store
 from napari_dtn.settings import ClickSettings, PredictSettings
+from napari_dtn.volume.opening import volume_from_array
 
 if TYPE_CHECKING:
     from napari_dtn.nn.checkpoint import Model
@@ -95,10 +97,11 @@ class ClickSession:
         if model is None and boundaries is None:
             raise ValueError("A session needs a model, or boundaries that were predicted before.")
         self.volume = volume
-        self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="napari-dtn-")
-        self.folder = Path(folder or self._temporary.name)  # type: ignore[union-attr]
-        self._history, levels = open_store(self.folder, volume)
-        self._pyramid = LabelPyramid(self._history, levels)
+        self._leaving, self._stays = ExitStack(), folder is not None
+        self.folder = Path(folder or self._leaving.enter_context(TemporaryDirectory(prefix="napari-dtn-")))
+        store = open_store(self.folder, volume)
+        self._leaving.callback(close_store, store)
+        self._history, self._pyramid = store.history, store.pyramid(OBJECTS)
         self.objects = Committed(self._history, volume.voxel_size, self._on_edit)
         self._settings = settings or ClickSettings(**self._history.note("settings", {}))
         memory = self._settings.memory * 2**20
@@ -107,30 +110,33 @@ class ClickSession:
             boundaries = _predicted(model, volume, predict or PredictSettings(), memory)
         self._box = boundaries.box
         self._evidence = Evidence(boundaries, volume.data, memory)
+        self._leaving.callback(self._evidence.close)
         self._active = _remembered(self._history.note("active"), self.objects)
         self._undone: tuple[Prompt, ...] = ()
         self._mask = self._active.base
-        self._left = False
 
     def close(self) -> None:
         """Let go of the folder; a temporary one is deleted, one that stays has all its levels brought up."""
-        if not (self._temporary or self._left):
+        if self._stays:
             for _ in self.follow():
                 pass
         self.leave()
 
     def leave(self) -> None:
         """Let go of the folder as it is: its coarser levels are brought up when it is opened again."""
-        self._left = True
-        self._evidence.close()
-        self._history.close()
-        if self._temporary:
-            self._temporary.cleanup()
+        self._stays = False
+        self._leaving.close()
 
     @property
     def labels(self) -> Any:
         """Committed objects, a zarr array (Z, Y, X), uint32."""
         return self.objects.labels
+
+    @property
+    def kept(self) -> Volume:
+        """Committed objects as a volume of ids, in the place of the image."""
+        labels = volume_from_array(self.labels, self.volume.voxel_size, f"{self.volume.name} objects")
+        return replace(labels, translation=self.volume.translation)
 
     @property
     def levels(self) -> tuple[Any, ...]:

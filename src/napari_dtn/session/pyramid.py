@@ -24,12 +24,14 @@ class LabelPyramid:
     ----------
     history
         Of the finest level; it knows where that has changed.
+    array
+        What the history calls it.
     levels
         (Z, Y, X), the finest first: each has half the rows and columns of the one before.
     """
 
-    def __init__(self, history: History, levels: Sequence[Any]) -> None:
-        self._history = history
+    def __init__(self, history: History, array: str, levels: Sequence[Any]) -> None:
+        self._history, self._array = history, array
         self.levels = tuple(levels)
 
     def follow(self) -> Iterator[int]:
@@ -43,7 +45,9 @@ class LabelPyramid:
         int
             How many slices are left.
         """
-        slices = [(z, [*rows]) for z, rows in groupby(self._history.touched(), key=lambda row: row[1])]
+        slices = [
+            (z, [*rows]) for z, rows in groupby(self._history.touched(self._array), key=lambda row: row[1])
+        ]
         for left, (z, rows) in zip(reversed(range(len(slices))), slices, strict=True):
             numbers, *places = zip(*((row[0], *row[2:]) for row in rows), strict=True)
             for place in sorted(set(zip(*places, strict=True))):

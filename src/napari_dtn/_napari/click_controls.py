@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
@@ -24,6 +25,8 @@ from napari_dtn._napari.object_table import ObjectTable
 from napari_dtn.settings import ClickSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari_dtn._napari.click_desk import Source
     from napari_dtn._napari.layer_choice import LayerChoice
 
@@ -177,13 +180,15 @@ class ClickControls(QWidget):
 
     def show_progress(self, done: int, total: int) -> None:
         """Fill the bar; a total of 0 means that the end is not known."""
-        self.progress.setRange(0, total)
-        self.progress.setValue(done)
+        with _painted_later(self.progress):
+            self.progress.setRange(0, total)
+            self.progress.setValue(done)
 
     def show_rest(self) -> None:
         """Empty the bar."""
-        self.progress.setRange(0, 1)
-        self.progress.reset()
+        with _painted_later(self.progress):
+            self.progress.setRange(0, 1)
+            self.progress.reset()
 
     def show_on(self, on: bool) -> None:
         """Enable what needs a session, or what comes before it."""
@@ -193,3 +198,13 @@ class ClickControls(QWidget):
             widget.setEnabled(on)
         for widget in (self.image, self.source, self.folder, self.folder_choice):
             widget.setEnabled(not on)
+
+
+@contextmanager
+def _painted_later(bar: QProgressBar) -> Iterator[None]:
+    """Change a bar that would paint itself, and all of the window with it, at every change."""
+    bar.setUpdatesEnabled(False)
+    try:
+        yield
+    finally:
+        bar.setUpdatesEnabled(True)

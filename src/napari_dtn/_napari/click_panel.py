@@ -237,6 +237,9 @@ class ClickPanel(QWidget):
     def _on_step(self, step: Any) -> None:
         if isinstance(step, desk.State):
             self._show_state(step)
+        elif isinstance(step, desk.Followed):
+            if self._layers is not None and not step.left:
+                self._layers.show_objects()
         elif self._layers is not None and hasattr(step, "mask"):
             self._layers.show_mask(step.mask)
             self._show_status(f"Looking … {step.mask.voxels:,} voxels in {step.slices} slices.")
@@ -263,7 +266,7 @@ class ClickPanel(QWidget):
         self._layers.show_prompts(state.prompts)
         if state.objects is not None:
             self.controls.objects.show_objects(state.objects)
-            self._layers.show_objects(settled=not self._desk.waiting)
+            self._layers.show_objects()
         if state.words:
             self._show_status(state.words)
 
@@ -278,6 +281,8 @@ class ClickPanel(QWidget):
             self._ask(desk.shown)
         elif self._desk.waiting:
             self._lane.start("That", self._desk.run)
+        else:
+            self._layers.settle()
 
     def _show_status(self, text: str) -> None:
         self.controls.status.setText(text)

@@ -267,7 +267,7 @@ def segment(
     """
     from napari_dtn.segmenting import segment_steps
     from napari_dtn.volume.opening import open_volume
-    from napari_dtn.volume.writing import labels_place, list_labels
+    from napari_dtn.volume.writing import labels_place, list_labels, version_of
 
     if (output is None) == (into is None):
         raise ValueError("Say where the labels go: either --output LABELS.zarr or --into IMAGE.zarr.")
@@ -281,6 +281,7 @@ def segment(
         overwrite=overwrite,
         workers=workers,
         scheduler=scheduler,
+        version="0.5" if into is None else version_of(into),
     )
     with progress("steps") as report:
         for event in interruptible(steps):

@@ -110,11 +110,19 @@ def create_labels(
     translation: VoxelSize = (0.0, 0.0, 0.0),
     attributes: Mapping[str, Any],
     dtype: DTypeLike = np.uint32,
-) -> zarr.Array[Any]:
-    """Create an OME-Zarr label image of one level, all 0; otherwise as :func:`create_image`."""
+) -> None:
+    """Create an OME-Zarr label image, all 0, with the pyramid that :func:`write_labels` would make.
+
+    Parameters and errors as :func:`create_image`. Whoever writes level 0 has to bring up the others.
+    """
     described = Description("zyx", voxel_size, translation, downscaling="mode", is_labels=True)
     group = _create_group(Path(path), described, attributes, overwrite=False)
-    return _create_level(group, described, 0, shape, dtype, None, None)
+    shapes: list[tuple[int, ...]] = [shape]
+    while max(shapes[-1][-2:]) > _COARSEST:
+        shapes.append(coarser(shapes[-1]))
+    for number, one in enumerate(shapes):
+        _create_level(group, described, number, one, dtype, None, None)
+    group.update_attributes(described.attributes(len(shapes)))
 
 
 def write_image(
@@ -188,12 +196,19 @@ def labels_place(image: str | Path, name: str) -> Path:
     return Path(image) / "labels" / name
 
 
+def version_of(image: str | Path) -> Version:
+    """Return the version of OME-Zarr that an image is in, which its labels are in too: 0.4 lies in zarr 2."""
+    return "0.4" if open_node(Path(image)).metadata.zarr_format == 2 else "0.5"
+
+
 def list_labels(image: str | Path, name: str) -> None:
-    """Name labels that lie in an OME-Zarr image in its list of labels, as OME-Zarr 0.5 asks for."""
-    group = zarr.open_group(str(Path(image) / "labels"), mode="a", zarr_format=3)
-    known: Any = group.attrs.get("ome", {})
+    """Name labels that lie in an OME-Zarr image in its list of labels, as its version asks for."""
+    version = version_of(image)
+    group = zarr.open_group(str(Path(image) / "labels"), mode="a", zarr_format=ZARR_FORMATS[version])
+    known: Any = group.attrs if version == "0.4" else group.attrs.get("ome", {})
     names = [*(one for one in known.get("labels", []) if one != name), name]
-    group.update_attributes({"ome": {"version": "0.5", "labels": names}})
+    listed = {"labels": names}
+    group.update_attributes(listed if version == "0.4" else {"ome": {"version": version, **listed}})
 
 
 def read_attributes(path: str | Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_dtn._napari.controls import row, shrinking_box
 from napari_dtn._napari.form import named
-from napari_dtn._napari.object_table import ObjectTable
+from napari_dtn._napari.object_controls import ObjectControls
 from napari_dtn.settings import ClickSettings
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ class ClickControls(QWidget):
         self._make_wishes()
         self._make_actions()
         self.tools = {name: named(QPushButton(text), f"{NAME}.{name}", tip) for name, text, tip in TOOLS}
-        self.objects = named(ObjectTable(), f"{NAME}.objects", "Kept objects; a click on a row flies there.")
+        self.kept = ObjectControls()
+        self.objects = self.kept.table
         self.keys = named(
             QLabel(KEYS), f"{NAME}.keys", "Mouse and keys over the canvas while clicking is on."
         )
@@ -143,7 +144,7 @@ class ClickControls(QWidget):
         layout.addWidget(row(*self.actions_.values()))
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
-        layout.addWidget(self.objects, 1)
+        layout.addWidget(self.kept, 1)
         grid = QGridLayout()
         for place, button in enumerate(self.tools.values()):
             grid.addWidget(button, place // 3, place % 3)

@@ -17,6 +17,7 @@ from napari_dtn._napari.controls import spare_cores
 from napari_dtn._napari.job import Lane, notify_error, show_logged_warnings
 from napari_dtn._napari.layer_choice import LayerChoice
 from napari_dtn._napari.layers import BOUNDARIES, check_image, default_output, role_of, snapshot_of
+from napari_dtn._napari.object_shapes import ObjectShapes
 from napari_dtn._napari.stack import SliceStack
 from napari_dtn._napari.view import fly_to
 from napari_dtn.nn.bundled import known_models
@@ -50,7 +51,8 @@ class ClickPanel(QWidget):
         self._choice = LayerChoice(viewer)
         self.controls = ClickControls(self._choice)
         self._lane = Lane(self)
-        self._lanes = [self._lane]
+        self._shapes = ObjectShapes(viewer, self.controls.kept, lambda change: self._ask(desk.edited(change)))
+        self._lanes = [self._lane, self._shapes.lane]
         self._clicks = Clicks(viewer, self)
         self._keys = Keys(
             viewer,
@@ -113,10 +115,12 @@ class ClickPanel(QWidget):
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
         """Stop what runs."""
         self._leave()
+        self._shapes.close()
         super().closeEvent(event)
 
     def _leave(self) -> None:
         self._clicks.watch(None)
+        self._shapes.leave()
         self._desk.forget()
         self._lane.cancel()
         if self._layers is not None:
@@ -265,7 +269,7 @@ class ClickPanel(QWidget):
         self._layers.show_mask(state.mask)
         self._layers.show_prompts(state.prompts)
         if state.objects is not None:
-            self.controls.objects.show_objects(state.objects)
+            self._shapes.show(state.session, self._layers, state.objects)
             self._layers.show_objects()
         if state.words:
             self._show_status(state.words)

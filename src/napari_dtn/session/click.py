@@ -19,6 +19,7 @@ from napari_dtn.session.growing import Grown, Searching, grow_steps
 from napari_dtn.session.prompts import Active, Prompt, from_plain, plain, voxel_of
 from napari_dtn.session.store import close_store, open_store
 from napari_dtn.settings import ClickSettings, PredictSettings
+from napari_dtn.volume.opening import volume_from_array
 
 if TYPE_CHECKING:
     from napari_dtn.nn.checkpoint import Model
@@ -129,6 +130,12 @@ class ClickSession:
     def labels(self) -> Any:
         """Committed objects, a zarr array (Z, Y, X), uint32."""
         return self.objects.labels
+
+    @property
+    def kept(self) -> Volume:
+        """Committed objects as a volume of ids, in the place of the image."""
+        labels = volume_from_array(self.labels, self.volume.voxel_size, f"{self.volume.name} objects")
+        return replace(labels, translation=self.volume.translation)
 
     @property
     def levels(self) -> tuple[Any, ...]:

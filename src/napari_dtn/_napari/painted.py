@@ -9,23 +9,23 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_dtn.segment.patches import Patch, patch_between
 
-Plane = NDArray[np.uint32]
+Plane = NDArray[Any]  # of the labels' type
 
 
 class PaintedLabels:
-    """Array-like (Z, Y, X), uint32, that keeps what is painted in memory.
+    """Array-like (Z, Y, X) that keeps what is painted in memory.
 
     Parameters
     ----------
     labels
-        On disk, (Z, Y, X); only read.
+        On disk, (Z, Y, X), of any unsigned integers; only read.
     """
 
     ndim = 3
-    dtype = np.dtype(np.uint32)
 
     def __init__(self, labels: Any) -> None:
         self._labels = labels
+        self.dtype = np.dtype(labels.dtype)
         self.shape: tuple[int, ...] = labels.shape
         self.size = int(np.prod(labels.shape, dtype=object))
         self._painted: dict[int, Plane] = {}  # since the last stroke ended

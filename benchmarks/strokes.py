@@ -11,8 +11,8 @@ from skimage.morphology import disk, skeletonize
 from napari_dtn.metrics import boundary_target
 from napari_dtn.patches import BOUNDARY, INSIDE
 
-LENGTH = 200  # pixels that a stroke runs, at most
-WIDTHS = {BOUNDARY: 3, INSIDE: 7}  # of the brush, in pixels
+LENGTH = 400  # pixels that a stroke runs, at most
+WIDTHS = {BOUNDARY: 3, INSIDE: 11}  # of the brush, in pixels
 _AROUND = 64  # pixels within which the second stroke of a pair begins
 
 
@@ -63,22 +63,25 @@ def _beside(points: np.ndarray, place: np.ndarray, random: np.random.Generator) 
 
 
 def _track(line: np.ndarray, start: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Walk along a skeleton from a point, never back, until it ends or the stroke is long enough."""
-    seen = {(int(start[0]), int(start[1]))}
-    y, x = next(iter(seen))
-    for _ in range(LENGTH):
-        around = [
-            (y + dy, x + dx)
-            for dy in (-1, 0, 1)
-            for dx in (-1, 0, 1)
-            if 0 <= y + dy < line.shape[0] and 0 <= x + dx < line.shape[1]
-        ]
-        open_ones = [point for point in around if line[point] and point not in seen]
-        if not open_ones:
-            break
-        y, x = open_ones[random.integers(len(open_ones))]
-        seen.add((y, x))
+    """Follow a skeleton from a point to both sides, until it ends or the stroke is long enough."""
+    first = (int(start[0]), int(start[1]))
+    seen = {first}
+    for _ in range(2):
+        place = first
+        while len(seen) < LENGTH and (step := _next(line, place, seen, random)):
+            seen.add(place := step)
     return np.array(sorted(seen))
+
+
+def _next(
+    line: np.ndarray, place: tuple[int, int], seen: set[tuple[int, int]], random: np.random.Generator
+) -> tuple[int, int] | None:
+    """A neighbour of a place on the line where the stroke was not yet."""
+    y, x = place
+    around = [(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+    inside = (one for one in around if 0 <= one[0] < line.shape[0] and 0 <= one[1] < line.shape[1])
+    free = [one for one in inside if line[one] and one not in seen]
+    return free[random.integers(len(free))] if free else None
 
 
 def _brush(slice_: np.ndarray, track: np.ndarray, kind: int, boundary: np.ndarray) -> None:

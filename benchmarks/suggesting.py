@@ -21,26 +21,21 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import common
+import isbi
 import numpy as np
 import strokes
-import tifffile
 
 from napari_dtn.annotate.ranking import LOOKS, PATCH
 from napari_dtn.annotate.regions import Region, find_regions
-from napari_dtn.metrics import BoundaryHistogram, boundary_target
 from napari_dtn.nn.checkpoint import Model, load_model
-from napari_dtn.predict import Predictor, as_uint8
+from napari_dtn.predict import Predictor
 from napari_dtn.settings import FineTuneSettings
 from napari_dtn.teach.data import TeachData
 from napari_dtn.teach.finetune import TeachRequest, finetune
 from napari_dtn.teach.uncertainty import suggest
 from napari_dtn.volume.intensity import estimate_intensity
-from napari_dtn.volume.opening import volume_from_array
 
 RUNS = Path("runs/suggesting")
-TAUGHT, SCORED = slice(0, 24), slice(24, 30)
-VOXEL_SIZE = (50.0, 4.0, 4.0)
-ISBI = Path("../shared/data/isbi2012")
 Place = tuple[int, slice, slice]
 Curve = list[tuple[int, float]]  # strokes, and the AUC after them
 
@@ -85,7 +80,7 @@ def at_random(model: Model, annotator: Annotator, options: Any) -> list[Place]:
 
 def suggested(model: Model, annotator: Annotator, options: Any) -> list[Place]:
     """Choose the patches that the product suggests."""
-    predictor = Predictor.of(model, volume_from_array(annotator.images, VOXEL_SIZE, "ISBI 2012"))
+    predictor = Predictor.of(model, isbi.volume_of(annotator.images))
     *_, last = suggest(predictor, annotator.regions, options.patches, options.looks)
     return [(one.z, one.y, one.x) for one in last.suggestions]
 
@@ -106,15 +101,6 @@ def taught(parent: Model, annotator: Annotator, options: Any) -> Model:
         return run.best()
 
 
-def score(model: Model, images: np.ndarray, ids: np.ndarray) -> float:
-    """Predict slices as the product does; return the ROC AUC of the boundary."""
-    predictor = Predictor.of(model, volume_from_array(images, VOXEL_SIZE, "ISBI 2012"))
-    histogram = BoundaryHistogram(np.uint8)
-    for z, plane in enumerate(ids):
-        histogram.add(as_uint8(predictor.predict(z)[0]), boundary_target(plane))
-    return histogram.scores().roc_auc
-
-
 def rounds(way: str, seed: int, options: Any) -> list[dict[str, Any]]:
     """Return what every round of a way came to; those that have not ended are run."""
     file = RUNS / f"{way}-{seed}-{options.patches}x{options.steps}x{options.batch}.json"
@@ -131,9 +117,10 @@ def rounds(way: str, seed: int, options: Any) -> list[dict[str, Any]]:
 
 
 def _run(way: str, seed: int, done: list[dict[str, Any]], options: Any) -> Iterator[dict[str, Any]]:
-    images, ids = read(options)
+    images, ids = isbi.read(options)
     parent = model = load_model(options.model)
-    annotator = Annotator(images[TAUGHT], ids[TAUGHT], seed)
+    shown = slice(isbi.TAUGHT.start, isbi.TAUGHT.stop)
+    annotator = Annotator(images[shown], ids[shown], seed)
     for place in (place for row in done for place in row["patches"]):
         annotator.annotate(_place(*place))
     if done and len(done) < options.rounds and way != "random":
@@ -148,23 +135,13 @@ def _run(way: str, seed: int, done: list[dict[str, Any]], options: Any) -> Itera
             "seed": seed,
             "strokes": 2 * annotator.patches,
             "pixels": int(np.count_nonzero(annotator.annotation)),
-            "roc_auc": score(model, images[SCORED], ids[SCORED]),
+            "roc_auc": isbi.score(model, images, ids).roc_auc,
             "patches": [[z, y.start, x.start] for z, y, x in places],
         }
 
 
 def _place(z: int, y: int, x: int) -> Place:
     return z, slice(y, y + PATCH), slice(x, x + PATCH)
-
-
-def read(options: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Read image and ids; the first slices and a corner of each for a quick run."""
-    files = [options.data / f"train-{name}.tif" for name in ("volume", "neurites")]
-    missing = [str(file) for file in files if not file.exists()]
-    if missing:
-        sys.exit(f"Missing: {', '.join(missing)}. ISBI 2012: https://doi.org/10.1371/journal.pbio.1000502")
-    images, ids = (tifffile.imread(file) for file in files)
-    return (images[:, :256, :256], ids[:, :256, :256]) if options.quick else (images, ids)
 
 
 def needed(curve: Curve, wanted: float) -> float:
@@ -207,7 +184,7 @@ def mean(curves: list[Curve]) -> Curve:
 def main() -> None:
     """Run the benchmark."""
     parser = common.parser(__doc__)
-    parser.add_argument("--data", type=Path, default=ISBI, help="folder of the TIFF files")
+    parser.add_argument("--data", type=Path, default=isbi.ISBI, help="folder of the TIFF files")
     parser.add_argument("--model", default="dtn-snemi3d")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--rounds", type=int, default=4)
@@ -218,8 +195,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.seeds, options.rounds, options.steps = [0], 1, 2
-    images, ids = read(options)
-    parent = score(load_model(options.model), images[SCORED], ids[SCORED])
+    parent = isbi.score(load_model(options.model), *isbi.read(options)).roc_auc
     curves = [{way: curve_of(parent, rounds(way, seed, options)) for way in WAYS} for seed in options.seeds]
     rows = [
         row for seed, ways in zip(options.seeds, curves, strict=True) for row in compared(str(seed), ways)

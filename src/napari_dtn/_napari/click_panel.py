@@ -19,7 +19,7 @@ from napari_dtn._napari.layer_choice import LayerChoice
 from napari_dtn._napari.layers import BOUNDARIES, check_image, default_output, role_of, snapshot_of
 from napari_dtn._napari.stack import SliceStack
 from napari_dtn._napari.view import fly_to
-from napari_dtn.nn.bundled import bundled_models
+from napari_dtn.nn.bundled import known_models
 from napari_dtn.settings import PredictSettings
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class ClickPanel(QWidget):
         image = self._choice.layer
         layers = [one for one in self._viewer.layers if image is not None and _is_whole(one, image)]
         sources = [_source_of(layer, image) for layer in layers]
-        models = [desk.Source(f"predict with {name}", model=name) for name in bundled_models()]
+        models = [desk.Source(f"predict with {name}", model=name) for name in known_models()]
         self.controls.show_sources(sources + models)
 
     def _choose_folder(self, checked: bool = False) -> None:

@@ -131,4 +131,6 @@ class Level:
             return np.zeros((self.pyramid.picture.classes, len(ys), len(xs)), self.dtype)
         y, x = (slice(min(side), max(side) + 1) for side in (ys, xs))
         found = self.pyramid.read(self.scale, z, y, x)
+        if ys.step == xs.step == 1:
+            return found
         return found[:, np.array(ys)[:, None] - y.start, np.array(xs)[None] - x.start]

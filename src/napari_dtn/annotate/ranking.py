@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Float = NDArray[np.float32]
 
-PATCH = 96
+PATCH = 128
 """Side of a patch that is suggested, in pixels."""
 
 PANE = 512
@@ -150,9 +150,9 @@ def candidates(look: Look, size: int = PATCH) -> list[Candidate]:
 def rank(patches: Sequence[Candidate], annotated: Sequence[Region] = (), count: int = 10) -> list[Suggestion]:
     """Choose the patches to annotate next, the best first.
 
-    One after the other the patch of the largest product of uncertainty and unlikeness is taken; unlikeness
-    grows with the distance of its features from those of the nearest patch that is annotated or taken. Of
-    patches that show the same place in slices close by, one is taken.
+    One after the other the most uncertain patch is taken, where one that is unlike all others counts up to
+    twice; unlikeness grows with the distance of its features from those of the nearest patch that is
+    annotated or taken. Of patches that show the same place in slices close by, one is taken.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def rank(patches: Sequence[Candidate], annotated: Sequence[Region] = (), count: 
     chosen: list[Suggestion] = []
     while free.any() and len(chosen) < count:
         unlike = nearest / (nearest + 1)
-        best = int(np.argmax(np.where(free, unsure * unlike, -1)))
+        best = int(np.argmax(np.where(free, unsure * (1 + unlike), -1)))
         one = patches[best]
         chosen.append(Suggestion(one.z, one.y, one.x, one.uncertainty, float(unlike[best])))
         free &= [not _meet(other, one, _CLOSE) for other in patches]

@@ -8,7 +8,7 @@ from math import dist
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import find_objects, label
+from scipy.ndimage import label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,11 +107,13 @@ def find_regions(
     cells[y // join, x // join] = True
     numbers, _ = label(cells, np.ones((3, 3)))
     group = numbers[y // join, x // join]
-    labelled = np.zeros(annotation.shape, group.dtype)
-    labelled[y, x] = group
-    boxes = enumerate(find_objects(labelled), 1)
-    counted = ((box, annotation[box][labelled[box] == number]) for number, box in boxes)
-    return [_region(values, box, z, classes, origin) for box, values in counted]
+    order = np.argsort(group, kind="stable")
+    ends = np.flatnonzero(np.diff(group[order])) + 1
+    places = [(y[one], x[one]) for one in np.split(order, ends)]
+    return [
+        _region(annotation[rows, columns], (_span(rows), _span(columns)), z, classes, origin)
+        for rows, columns in places
+    ]
 
 
 def cut(annotation: NDArray[np.uint8], region: Region, side: int = PART) -> list[Region]:
@@ -197,6 +199,10 @@ def _region(
     counts = np.bincount(values, minlength=classes + 1)[1 : classes + 1]
     y, x = (slice(one.start + start, one.stop + start) for one, start in zip(box, origin, strict=True))
     return Region(z, y, x, tuple(int(count) for count in counts))
+
+
+def _span(places: NDArray[np.intp]) -> slice:
+    return slice(int(places.min()), int(places.max()) + 1)
 
 
 def _even(length: int, side: int) -> list[slice]:

@@ -48,7 +48,7 @@ def with_classes(model: Model, names: tuple[str, ...]) -> Model:
 
 
 def _head(model: Model, names: tuple[str, ...]) -> nn.Conv2d:
-    known = dict(zip(_names(model), range(len(names)), strict=False))
+    known = {_plain(name): row for row, name in enumerate(model.card.class_names)}
     old, head = model.network.head, nn.Conv2d(model.network.head.in_channels, len(names), 1)
     single = model.card.network.n_classes == 1
     with torch.no_grad():
@@ -62,10 +62,6 @@ def _head(model: Model, names: tuple[str, ...]) -> nn.Conv2d:
                 head.weight[row] = old.weight[known[_plain(name)]]
                 head.bias[row] = old.bias[known[_plain(name)]]
     return head
-
-
-def _names(model: Model) -> tuple[str, ...]:
-    return tuple(_plain(name) for name in model.card.class_names)
 
 
 def _plain(name: str) -> str:

@@ -14,8 +14,6 @@ from napari_dtn.nn.losses import masked_cross_entropy, warp_penalty
 from napari_dtn.nn.memory import keep_freed_memory
 from napari_dtn.settings import TrainSettings
 
-_ENCODER = ("down.", "encoders.")
-
 
 class Trainee:
     """A network in training: its weights, their moving average and the optimiser's memory.
@@ -40,6 +38,9 @@ class Trainee:
         self.start = [weight.detach().clone() for weight in network.parameters()] if settings.pull else []
         self.settings = settings
         self.bfloat16 = bfloat16
+        if settings.freeze == "encoder":
+            network.down.requires_grad_(False)
+            network.encoders.requires_grad_(False)
         self.optimiser = torch.optim.AdamW(_groups(network, settings), betas=(0.9, 0.99))
 
     def step(self, iteration: int, image: Tensor, annotation: Tensor) -> Tensor:
@@ -116,7 +117,7 @@ def _groups(network: DenseTransformerNetwork, settings: TrainSettings) -> list[d
     """Group the parameters: convolutions decay; localisation networks have a learning rate of their own."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
-        if settings.freeze == "encoder" and name.startswith(_ENCODER):
+        if not parameter.requires_grad:
             continue
         factor = settings.localisation_rate if "localise" in name else 1.0
         decay = settings.weight_decay if parameter.ndim > 1 else 0.0

@@ -45,7 +45,7 @@ def open_store(folder: Path, volume: Volume) -> History:
     ValueError
         The folder holds objects of a volume of another shape, or another process works in it.
     """
-    place = folder.absolute()
+    place = folder.resolve()
     with _lock:
         history = _open.get(place) or History(place / JOURNAL, **_arrays(place, volume))
         _check_shape(history.labels, folder, volume)

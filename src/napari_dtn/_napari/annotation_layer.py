@@ -123,5 +123,5 @@ def _box(corners: Any, shape: tuple[int, ...]) -> Box:
 def _colours(classes: int) -> Any:
     from napari.utils.colormaps import DirectLabelColormap
 
-    colours = {value + 1: CLASSES[value % len(CLASSES)] for value in range(classes)}
-    return DirectLabelColormap(color_dict={0: "transparent", **colours, None: "transparent"})
+    colours: dict[int | None, str] = {value + 1: CLASSES[value % len(CLASSES)] for value in range(classes)}
+    return DirectLabelColormap(color_dict={**colours, 0: "transparent", None: "transparent"})

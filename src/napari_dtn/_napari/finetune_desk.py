@@ -65,6 +65,7 @@ class AnnotationDesk:
         self.annotations: Annotations | None = None
         self._volume: Volume | None = None
         self._pictures: dict[str, Pictured] = {}
+        self.acting = False  # whether an edit that is being made is ours
 
     @property
     def waiting(self) -> bool:
@@ -87,7 +88,11 @@ class AnnotationDesk:
     def run(self) -> Iterator[Annotated]:
         """Do what waits, until nothing is left."""
         while self._waiting and self.annotations is not None:
-            words = self._waiting.popleft()(self.annotations)
+            self.acting = True
+            try:
+                words = self._waiting.popleft()(self.annotations)
+            finally:
+                self.acting = False
             if not self._waiting:  # a fast hand paints faster than lists are drawn
                 yield self._state(words)
 

@@ -49,7 +49,7 @@ from napari_dtn.volume.intensity import estimate_intensity
 
 RUNS = Path("runs/finetune")
 PARENT = "dtn-snemi3d"
-SCRATCH = FineTuneSettings(iterations=1000, learning_rate=2e-3, pull="none", augment="strong")
+SCRATCH = FineTuneSettings(iterations=1000, learning_rate=2e-3, pull="none", adapt=False)
 _NOTHING = {"steps": "", "train_s": "", "train_cpu_s": "", "phantom": ""}  # what not every method has
 _TREES, _FEATURES = 100, (0.5, 16.0)  # the smallest and the largest scale, in pixels
 

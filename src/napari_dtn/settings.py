@@ -24,6 +24,7 @@ Solver = Literal["multicut", "mean"]
 Overlap = Literal["keep", "replace", "cut"]
 Strength = Literal["auto", "none", "mild", "strong"]
 Freeze = Literal["nothing", "encoder"]
+Statistics = Literal["batch", "kept"]
 AutoFreeze = Literal["auto", "nothing", "encoder"]
 
 
@@ -221,6 +222,9 @@ class TrainSettings:
         step goes is this times the learning rate.
     freeze
         ``encoder`` keeps the weights of the way down as they are.
+    statistics
+        What maps are normalised by in training: those of each ``batch``, which are averaged for later, or
+        those that the network has, which are ``kept``.
     average
         Decay of the moving average of the weights, which is what is saved; 0 saves the last weights.
     precision
@@ -249,6 +253,7 @@ class TrainSettings:
     weight_decay: Annotated[float, {"min": 0.0, "max": 1.0}] = 1e-2
     pull: Annotated[float, {"min": 0.0, "max": 100.0}] = 0.0
     freeze: Freeze = "nothing"
+    statistics: Statistics = "batch"
     average: Annotated[float, {"min": 0.0, "max": 0.99999}] = 0.998
     precision: TrainPrecision = "auto"
     device: Device = "auto"
@@ -287,6 +292,9 @@ class FineTuneSettings:
         What keeps the weights that it has: ``nothing``, or the ``encoder``, the way down.
     pull
         How strongly the weights are held near those of the model that training starts from.
+    adapt
+        First let the network see what the volume looks like: the statistics of its batch normalisations are
+        taken from windows of the volume, annotated or not, and kept while it learns.
     patience
         Validations without a better one after which training ends; 0 for as many as the plan says.
     precision
@@ -304,6 +312,7 @@ class FineTuneSettings:
     augment: Strength = "auto"
     freeze: AutoFreeze = "auto"
     pull: Strength = "auto"
+    adapt: bool = True
     patience: Annotated[int, {"min": 0, "max": 1_000_000}] = 0
     precision: TrainPrecision = "auto"
     device: Device = "auto"

@@ -63,6 +63,19 @@ def test_scored_windows_show_the_image_around_the_annotation(data: TeachData) ->
     np.testing.assert_array_equal(known[0][there], data.annotation[1, y : y + 64, x : x + 64][there])
 
 
+def test_views_are_spread_over_the_whole_volume(data: TeachData) -> None:
+    """Marked by place in a volume of deviation 1: every slice, and all quarters of it, are seen."""
+    z, y, x = np.indices(data.image.shape)
+    marked = replace(data, image=z * 10_000 + y * 100 + x, intensity=replace(data.intensity, mean=0, std=1))
+    views = np.concatenate(list(marked.views(32, context=0))).astype(int)
+    assert views.shape[1:] == (1, 32, 32)
+    assert set((views // 10_000).ravel()) == {0, 1, 2, 3}
+    for axis in (views % 100, views // 100 % 100):
+        assert axis.max() > 60 > 20 > axis.min()
+    whole = np.concatenate(list(marked.views(128, context=1)))
+    assert whole.shape[1:] == (3, 128, 128)
+
+
 def test_classes_and_regions_are_drawn_evenly() -> None:
     """A thin stroke beside a broad one is drawn as often; a region four times as large, twice as often."""
     painted = np.zeros((2, 40, 40), np.uint8)

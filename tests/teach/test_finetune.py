@@ -55,11 +55,11 @@ def started(run: TeachRun, steps: int) -> None:
 def test_events_come_in_order(parent: Model, data: TeachData, tmp_path: Path) -> None:
     events = list(finetune(request_of(parent, data, tmp_path)).events())
     assert [type(event) for event in events] == [
-        *(Started, Scored),
+        *(Started, Scored, Scored),
         *(Stepped, Scored, Stepped) * 3,
         Ended,
     ]
-    first, *scored = (event for event in events if isinstance(event, Scored))
+    first, _, *scored = (event for event in events if isinstance(event, Scored))
     assert (first.iteration, first.best, math.isnan(first.train_loss)) == (0, True, True)
     assert [one.iteration for one in scored] == [2, 4, 6]
     steps = [event for event in events if isinstance(event, Stepped)]
@@ -130,13 +130,19 @@ def test_an_interrupted_run_ends_as_if_it_was_not(
     assert run.best().card.training["curve"][0]["iteration"] == 0
 
 
-def test_a_crash_after_the_end_loses_nothing(parent: Model, data: TeachData, tmp_path: Path) -> None:
-    first = list(finetune(request_of(parent, data, tmp_path)).events())[-1]
+@pytest.mark.parametrize("held_out", [True, False])
+def test_a_crash_after_the_end_loses_nothing(
+    parent: Model, data: TeachData, tmp_path: Path, held_out: bool
+) -> None:
+    data = data if held_out else replace(data, held_out=())
+    whole = finetune(request_of(parent, data, tmp_path))
+    first, taught = list(whole.events())[-1], whole.best().sha256
     run = finetune(request_of(parent, data, tmp_path), resume=True)
     events = list(run.events())
     assert [type(event) for event in events] == [Started, Ended]
     assert events[-1] == first
-    run.keep("kept", Library(tmp_path / "library"))
+    assert run.best().sha256 == run.model().sha256 == taught
+    assert run.keep("kept", Library(tmp_path / "library")).card["training"]["parent"] == "tiny"
 
 
 def test_another_run_is_not_overwritten(parent: Model, data: TeachData, tmp_path: Path) -> None:
@@ -185,6 +191,23 @@ def test_a_pull_keeps_weights_near_their_start_and_frozen_ones_there(
         assert all(now[name].equal(start[name]) for name in start if name.startswith("down."))
         moved[pull] = sum(float((now[name] - start[name]).norm()) for name in start)
     assert 0 < moved["strong"] < 0.9 * moved["none"]
+
+
+@pytest.mark.parametrize("adapt", [True, False])
+def test_statistics_are_taken_from_the_volume_and_kept(
+    parent: Model, data: TeachData, tmp_path: Path, adapt: bool
+) -> None:
+    run = finetune(request_of(parent, data, tmp_path, replace(SETTINGS, adapt=adapt)))
+    start, events = run.model().network.state_dict(), list(run.events())
+    same = {
+        model: all(weights[name].equal(start[name]) for name in start if "running" in name)
+        for model, weights in (
+            ("parent", parent.network.state_dict()),
+            ("taught", run.model().network.state_dict()),
+        )
+    }
+    assert same == {"parent": not adapt, "taught": adapt}
+    assert sum(isinstance(event, Scored) for event in events) == 4 + adapt
 
 
 def test_several_classes_are_learned(parent: Model, data: TeachData, tmp_path: Path) -> None:

@@ -43,5 +43,6 @@ def test_a_gpu_takes_larger_batches() -> None:
 def test_the_plan_is_said_in_words() -> None:
     lines = plan_lines(plan(STROKES, 224, FineTuneSettings(freeze="encoder")), STROKES)
     assert lines[0] == "4000 annotated pixels in 10 places on 5 slices"
+    assert any("gets to know the volume" in line for line in lines)
     assert any("3 min" in line for line in lines)
     assert any("stays as it is" in line for line in lines)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -20,9 +20,10 @@ PATCH = 128
 """Side of a patch that is suggested, in pixels."""
 
 PANE = 512
-"""Side of a part of a slice that is looked at as one, in pixels."""
+"""Side of a part of a slice that is looked at as one, about, in pixels."""
 
 Box = tuple[slice, slice, slice]
+Shape = tuple[int, int, int]
 LOOKS = 24
 """Panes that are looked at: about a second of a core each."""
 
@@ -105,7 +106,7 @@ class Suggestion:
         return self.z, (self.y.start + self.y.stop) // 2, (self.x.start + self.x.stop) // 2
 
 
-def panes(shape: tuple[int, int, int], annotated: Sequence[Region] = (), count: int = LOOKS) -> list[Box]:
+def panes(shape: Shape, annotated: Sequence[Region] = (), count: int = LOOKS) -> list[Box]:
     """Choose the parts of a volume that are looked at: some that are annotated, others spread over it.
 
     Parameters
@@ -117,20 +118,27 @@ def panes(shape: tuple[int, int, int], annotated: Sequence[Region] = (), count: 
     count
         How many; all there are where the volume has fewer.
     """
-    cells = shape[0], -(-shape[1] // PANE), -(-shape[2] // PANE)
-    known = dict.fromkeys((z, y // PANE, x // PANE) for z, y, x in (one.centre for one in annotated))
+    cells = shape[0], max(round(shape[1] / PANE), 1), max(round(shape[2] / PANE), 1)
+    known = dict.fromkeys(_cell(one.centre, shape, cells) for one in annotated)
     chosen = dict.fromkeys(list(known)[: count // 2])
     wanted = min(count, cells[0] * cells[1] * cells[2])
     number = 0
     while len(chosen) < wanted:
         number += 1
-        z, y, x = (int(part) for part in number * _STEPS % 1 * cells)
-        chosen.setdefault((z, y, x))
-    return [(slice(z, z + 1), _part(y, shape[1]), _part(x, shape[2])) for z, y, x in sorted(chosen)]
+        chosen.setdefault(_cell(number * _STEPS % 1 * shape, shape, cells))
+    return [
+        (slice(z, z + 1), _part(y, cells[1], shape[1]), _part(x, cells[2], shape[2]))
+        for z, y, x in sorted(chosen)
+    ]
 
 
-def _part(number: int, length: int) -> slice:
-    return slice(number * PANE, min((number + 1) * PANE, length))
+def _cell(point: Iterable[float], shape: Shape, cells: Shape) -> Shape:
+    z, y, x = (int(at * count / side) for at, count, side in zip(point, cells, shape, strict=True))
+    return z, y, x
+
+
+def _part(number: int, count: int, length: int) -> slice:
+    return slice(-(-number * length // count), -(-(number + 1) * length // count))
 
 
 def candidates(look: Look, size: int = PATCH) -> list[Candidate]:

@@ -8,7 +8,7 @@ from math import dist
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import label
+from scipy.ndimage import find_objects, label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,19 +100,16 @@ def find_regions(
     join
         In pixels.
     """
-    y, x = np.nonzero(annotation)
-    if not len(y):
-        return []
-    cells = np.zeros([-(-side // join) for side in annotation.shape], bool)
-    cells[y // join, x // join] = True
-    numbers, _ = label(cells, np.ones((3, 3)))
-    group = numbers[y // join, x // join]
-    order = np.argsort(group, kind="stable")
-    ends = np.flatnonzero(np.diff(group[order])) + 1
-    places = [(y[one], x[one]) for one in np.split(order, ends)]
+    known = annotation > 0
+    rows, columns = (np.arange(0, side, join) for side in annotation.shape)
+    cells = np.logical_or.reduceat(np.logical_or.reduceat(known, rows, axis=0), columns, axis=1)
+    numbers, count = label(cells, np.ones((3, 3)))
+    group = np.repeat(np.repeat(numbers, join, 0)[: len(known)], join, 1)[:, : known.shape[1]] * known
+    places = (group * (classes + 1) + annotation).ravel()
+    pixels = np.bincount(places, minlength=(count + 1) * (classes + 1)).reshape(count + 1, classes + 1)
     return [
-        _region(annotation[rows, columns], (_span(rows), _span(columns)), z, classes, origin)
-        for rows, columns in places
+        _region(counts, box, z, origin)
+        for counts, box in zip(pixels[1:, 1:], find_objects(group), strict=True)
     ]
 
 
@@ -130,9 +127,12 @@ def cut(annotation: NDArray[np.uint8], region: Region, side: int = PART) -> list
     """
     rows, columns = (_even(length, side) for length in annotation.shape)
     origin, classes = (region.y.start, region.x.start), len(region.pixels)
-    parts = ((box, annotation[box]) for box in product(rows, columns))
+    boxes = list(product(rows, columns))
+    counts = [np.bincount(annotation[box].ravel(), minlength=classes + 1)[1:] for box in boxes]
     return [
-        _region(values[values > 0], box, region.z, classes, origin) for box, values in parts if values.any()
+        _region(pixels, box, region.z, origin)
+        for box, pixels in zip(boxes, counts, strict=True)
+        if pixels.any()
     ]
 
 
@@ -193,16 +193,9 @@ def _distance(group: Group, other: Group) -> float:
     return min(dist((_FAR * a.z, *a.centre[1:]), (_FAR * b.z, *b.centre[1:])) for a in group for b in other)
 
 
-def _region(
-    values: NDArray[np.uint8], box: tuple[slice, slice], z: int, classes: int, origin: tuple[int, int]
-) -> Region:
-    counts = np.bincount(values, minlength=classes + 1)[1 : classes + 1]
+def _region(pixels: NDArray[np.intp], box: tuple[slice, slice], z: int, origin: tuple[int, int]) -> Region:
     y, x = (slice(one.start + start, one.stop + start) for one, start in zip(box, origin, strict=True))
-    return Region(z, y, x, tuple(int(count) for count in counts))
-
-
-def _span(places: NDArray[np.intp]) -> slice:
-    return slice(int(places.min()), int(places.max()) + 1)
+    return Region(z, y, x, tuple(int(count) for count in pixels))
 
 
 def _even(length: int, side: int) -> list[slice]:

@@ -18,7 +18,7 @@ NOT_ANNOTATED, BOUNDARY, INSIDE = 0, 1, 2
 LEAVE = 255
 """In what a source returns: the pixel stays as it is."""
 
-DOUBT = 2
+DOUBT = 3
 """Pixels by which an object may reach into the membrane around it: nothing is said about them."""
 
 

@@ -133,7 +133,6 @@ class Annotations:
             The box leaves the volume, or there is no such class.
         """
         self._check_box(box)
-        self._check_values(values)
         first = box[0].start
 
         def painted(z: int, y: slice, x: slice, before: Annotation) -> Annotation:
@@ -197,8 +196,14 @@ class Annotations:
         return self.record(f"object {number} as annotation", patches_over(self.labels, places, said))
 
     def record(self, what: str, patches: Iterable[Patch]) -> bool:
-        """Make changes that somebody else has thought of, such as a brush; returns whether there are any."""
-        return self.history.edit(what, patches, ANNOTATIONS) is not None
+        """Make changes that somebody else has thought of, such as a brush; returns whether there are any.
+
+        Raises
+        ------
+        ValueError
+            There is no such class.
+        """
+        return self.history.edit(what, map(self._checked, patches), ANNOTATIONS) is not None
 
     def undo(self) -> str:
         """Take the last edit back, of annotations or objects; returns what it was, or nothing."""
@@ -221,13 +226,14 @@ class Annotations:
             there = ", ".join(f"{one.start}:{one.stop}" for one in box)
             raise ValueError(f"The box {there} leaves the volume of shape {shape}; draw it inside.")
 
-    def _check_values(self, values: Annotation) -> None:
-        unknown = values[(values > len(self.classes)) & (values != LEAVE)]
-        if unknown.size:
+    def _checked(self, patch: Patch) -> Patch:
+        highest = int(patch.new.max())
+        if highest > len(self.classes):
             raise ValueError(
-                f"The annotation holds {unknown.flat[0]}; the classes {', '.join(self.classes)} are "
+                f"The annotation holds {highest}; the classes {', '.join(self.classes)} are "
                 f"1 to {len(self.classes)}, and 0 is not annotated."
             )
+        return patch
 
 
 def open_annotations(folder: str | Path, volume: Volume, classes: Sequence[str] | None = None) -> Annotations:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from napari_dtn.nn.dtn import DenseTransformerNetwork
 from napari_dtn.nn.losses import masked_cross_entropy, warp_penalty
 from napari_dtn.nn.memory import keep_freed_memory
+from napari_dtn.nn.normalising import norms
 from napari_dtn.settings import TrainSettings
 
 
@@ -49,6 +50,9 @@ class Trainee:
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["factor"]
         self.network.train()
+        if self.settings.statistics == "kept":
+            for layer in norms(self.network):
+                layer.eval()
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.bfloat16):
             logits, warps = self.network.forward_with_warp(
                 image.contiguous(memory_format=torch.channels_last)

@@ -20,7 +20,7 @@ from napari_dtn.volume.intensity import Intensity
 
 BOUNDARY_CLASSES = ("boundary", "inside")
 MARGIN = 16  # pixels around what is held out, in its slice, that nothing is learned from
-_SCORED_WINDOWS = 24
+_SCORED_WINDOWS, _VIEWS = 24, 32
 _CELL = 0.75  # of a patch: a scored pixel has this much of its surroundings
 
 
@@ -165,12 +165,26 @@ class TeachData:
             self._window(cell, side, network.context) for cell in spread(cells, _SCORED_WINDOWS)
         )
 
+    def views(self, patch_size: int, context: int) -> Iterator[Float]:
+        """Yield windows that are spread over the volume, annotated or not, as ``(N, C, size, size)``."""
+        depth, height, width = self.image.shape
+        random, slices = np.random.default_rng(0), np.linspace(0, depth - 1, _VIEWS).round().astype(int)
+        places = [(int(z), *random.integers((height, width)).tolist()) for z in slices]
+        for image, _ in batches(self._around(place, patch_size, context, ()) for place in places):
+            yield image
+
     def _window(self, cell: Piece, side: int, context: int) -> tuple[Float, Annotation]:
         """The window around a cell, in which nothing else is annotated."""
+        middle = (cell.z, (cell.y.start + cell.y.stop) // 2, (cell.x.start + cell.x.stop) // 2)
+        return self._around(middle, side, context, (cell,))
+
+    def _around(
+        self, middle: tuple[int, int, int], side: int, context: int, pieces: tuple[Piece, ...]
+    ) -> tuple[Float, Annotation]:
+        z, y, x = middle
         height, width = self.image.shape[1:]
-        y = window_holding((cell.y.start + cell.y.stop) // 2, height, side)
-        x = window_holding((cell.x.start + cell.x.stop) // 2, width, side)
-        image, known = self._volume((cell,)).window(cell.z, y, x, context)
+        places = window_holding(y, height, side), window_holding(x, width, side)
+        image, known = self._volume(pieces).window(z, *places, context)
         return filled(image, side), filled(known, side)
 
     def _volume(self, pieces: tuple[Piece, ...]) -> TrainingVolume:

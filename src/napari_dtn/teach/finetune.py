@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from napari_dtn.nn.checkpoint import Model, ModelCard, load_card, load_model, save_model
 from napari_dtn.nn.devices import resolve_device
+from napari_dtn.nn.dtn import DenseTransformerNetwork
 from napari_dtn.nn.header import KEY, with_json, write_whole
 from napari_dtn.nn.heads import with_classes
+from napari_dtn.nn.normalising import adapted
 from napari_dtn.settings import FineTuneSettings
 from napari_dtn.teach.curve import Curve
 from napari_dtn.teach.data import TeachData
@@ -25,7 +28,7 @@ from napari_dtn.teach.events import Ended, Scored, Started, Stepped, TeachEvent,
 from napari_dtn.teach.library import Library, Version
 from napari_dtn.teach.planning import Plan, plan, plan_lines
 from napari_dtn.train.run import StepDone, Training
-from napari_dtn.train.validation import Validation
+from napari_dtn.train.validation import Validation, validate
 
 
 @dataclass(frozen=True)
@@ -67,30 +70,46 @@ class TeachRun:
         self.request, data = request, request.data
         device = resolve_device(request.settings.device).type
         self.plan: Plan = plan(data.amount, request.parent.card.patch_size, request.settings, device)
-        self._start = with_classes(request.parent, data.class_names(data.n_classes))
-        shape, latest = self._start.card.network, request.folder / "latest.safetensors"
-        self._training = Training(data, latest, shape, self.plan.train, self._start)
-        self._ended = resume and latest.exists()  # a crash after the end, before anything was kept
+        self._parent = with_classes(request.parent, data.class_names(data.n_classes))
+        data.check(self._parent.card.network)
+        start = _adapted(self._parent, data) if request.settings.adapt else self._parent
+        latest = request.folder / "latest.safetensors"
+        self._training = Training(data, latest, start.card.network, self.plan.train, start)
+        self._ended = resume and latest.exists()  # by an earlier run; nothing was kept of it
         self._training.claim(resume, overwrite=self._ended)
         self._curve = Curve(request.folder / "curve.jsonl", self._training.iteration, self._ended)
         self._seconds = self._curve.seconds
         self._best_file = request.folder / "best.safetensors"
 
     def events(self) -> Iterator[TeachEvent]:
-        """Train: ``Started``, a ``Scored`` of the parent, ``Stepped`` and ``Scored``, at last ``Ended``."""
+        """Train: ``Started``, a ``Scored`` of the parent, ``Stepped`` and ``Scored``, at last ``Ended``.
+
+        Where the network is adapted to the volume first, a second ``Scored`` before the first step says
+        what that did.
+        """
         yield Started(self.plan, plan_lines(self.plan, self.request.data.amount), self._training.iteration)
         if self._training.iteration == 0 and self.request.data.scored() and not self._ended:
-            yield self._scored(self._training.validate(), math.nan)
+            yield from self._before()
         why: Why = "finished"
-        for event in self._steps():
-            yield event
-            if isinstance(event, Stepped) and (end := self._reason_to_end()):
-                why = end
-                break
-        self._ended = True
+        with closing(self._steps()) as steps:
+            for event in steps:
+                yield event
+                if isinstance(event, Stepped) and (end := self._reason_to_end()):
+                    why = end
+                    break
+        if not self.request.data.scored() and not self._ended:
+            self._save_best()
         yield Ended(self._curve.best, why)
 
-    def _steps(self) -> Iterator[Scored | Stepped]:
+    def _before(self) -> Iterator[Scored]:
+        """Score the parent, and what training starts from where that is another."""
+        device = self._training.device
+        parent = validate(self._parent.network.to(device), self.request.data, self.plan.train, device)
+        yield self._scored(parent, math.nan, self._parent.network)
+        if self.request.settings.adapt:
+            yield self._scored(self._training.validate(), math.nan)
+
+    def _steps(self) -> Generator[Scored | Stepped]:
         """Make steps; a validation is told before the step that it belongs to."""
         if self._ended:
             return
@@ -115,11 +134,17 @@ class TeachRun:
         eta = min((step.iterations - step.iteration) * each, self.plan.seconds - self._seconds)
         return Stepped(step.iteration, step.iterations, step.loss, self._seconds, max(eta, 0.0))
 
-    def _scored(self, validation: Validation, train_loss: float) -> Scored:
+    def _scored(
+        self, validation: Validation, train_loss: float, network: DenseTransformerNetwork | None = None
+    ) -> Scored:
         scored = self._curve.add(validation, self._seconds, train_loss)
         if scored.best:
-            save_model(self._best_file, self._training.trainee.average.state_dict(), self._card())
+            self._save_best(network)
         return scored
+
+    def _save_best(self, network: DenseTransformerNetwork | None = None) -> None:
+        network = network or self._training.trainee.average
+        save_model(self._best_file, network.state_dict(), self._card())
 
     def _reason_to_end(self) -> Why | None:
         if self._seconds >= self.plan.seconds:
@@ -131,7 +156,7 @@ class TeachRun:
 
     def model(self) -> Model:
         """Return the model as it is now (moving average of the weights), for a preview."""
-        return self._training.model(self._card())
+        return self.best() if self._ended else self._training.model(self._card())
 
     def best(self) -> Model:
         """Return what ``keep`` would keep: the best so far, without held-out regions the latest."""
@@ -166,8 +191,8 @@ class TeachRun:
         shutil.rmtree(self.request.folder, ignore_errors=True)
 
     def _kept_file(self) -> Path:
-        if not self.request.data.scored():
-            save_model(self._best_file, self._training.trainee.average.state_dict(), self._card())
+        if not self.request.data.scored() and not self._ended:
+            self._save_best()
         return self._best_file
 
     def _card(self) -> ModelCard:
@@ -186,6 +211,13 @@ class TeachRun:
         }
         scores = {"held_out": self._curve.before_and_after}
         return replace(card, name=f"{parent.card.name} in training", training=training, scores=scores)
+
+
+def _adapted(model: Model, data: TeachData) -> Model:
+    """Return a model whose batch normalisations know the volume."""
+    views = data.views(model.card.patch_size, model.card.network.context)
+    images = (torch.from_numpy(view).to(model.device) for view in views)
+    return replace(model, network=adapted(model.network, images))
 
 
 def finetune(request: TeachRequest, resume: bool = False) -> TeachRun:

@@ -94,6 +94,7 @@ def plan(amount: Amount, patch_size: int, settings: FineTuneSettings, device: st
         weight_decay=0.0,
         pull=_PULL[pull],
         freeze=freeze,
+        statistics="kept" if settings.adapt else "batch",
         average=0.98,
         precision=settings.precision,
         device=settings.device,
@@ -113,9 +114,11 @@ def plan_lines(plan: Plan, amount: Amount) -> tuple[str, ...]:
     """Say a plan in words, a line for each decision."""
     train = plan.train
     frozen = "the way down stays as it is" if train.freeze == "encoder" else "all weights learn"
+    adapted = ("the network gets to know the volume first",) if train.statistics == "kept" else ()
     return (
         f"{amount.total} annotated pixels in {_counted(amount.regions, 'place')} "
         f"on {_counted(amount.slices, 'slice')}",
+        *adapted,
         f"at most {train.iterations} steps of {train.batch_size} patches, or {duration(plan.seconds)}",
         f"learning rate {train.learning_rate:g}; {frozen}",
         f"random changes of the patches: {plan.augment}; pull towards the parent's weights: {plan.pull}",

@@ -280,7 +280,7 @@ class Annotating(QObject):
         self.said.emit("N flies to the next of these places.")
 
     def _mark(self, slices: list[int]) -> None:
-        marks = marks_of(self._viewer)
+        marks = marks_of(self.controls.window(), self._viewer.dims.ndim - 3)
         if marks is not None:
             marks.show_slices(slices)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
     QButtonGroup,
@@ -93,16 +93,13 @@ class ClassButtons(QWidget):
         """Show which one is painted."""
         self._group.button(value).setChecked(True)
 
-    def _button(self, value: int, name: str) -> QToolButton:
-        made = named(QToolButton(), f"{NAME}.class_{value}", f"Paint “{name}”: key {value}.")
-        made.setText(f"{value} {name}")
-        made.setCheckable(True)
+    def _button(self, value: int, name: str) -> QPushButton:
+        made = button(f"class_{value}", f"{value} {name}", f"Paint “{name}”: key {value}.", True)
         made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         if value != FORGET:
             square = QPixmap(12, 12)
             square.fill(QColor(CLASSES[(value - 1) % len(CLASSES)]))
             made.setIcon(QIcon(square))
-            made.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self._group.addButton(made, value)
         return made
 

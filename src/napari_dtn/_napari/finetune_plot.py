@@ -65,6 +65,8 @@ class CurvePlot(QWidget):
         for plot, label in ((above, "AUC"), (below, "loss")):
             plot.setLabel("left", label)
             plot.getAxis("left").setWidth(46)
+            plot.getAxis("left").enableAutoSIPrefix(False)
+            plot.getAxis("bottom").enableAutoSIPrefix(False)
             plot.setMenuEnabled(False)
             plot.hideButtons()
         above.getAxis("bottom").setStyle(showValues=False)

@@ -102,7 +102,7 @@ def _table() -> QTableWidget:
 
 def _texts(version: Version) -> tuple[str, ...]:
     mark = "●" if version.current else ""
-    return mark, version.name, version.date[:16], version.parent, _score(version.scores.get("held_out", {}))
+    return mark, version.name, version.date[5:16], version.parent, _score(version.scores.get("held_out", {}))
 
 
 def _score(held_out: Mapping[str, Any]) -> str:

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QColor, QPainter
-from qtpy.QtWidgets import QStyle, QStyleOptionSlider, QWidget
+from qtpy.QtWidgets import QScrollBar, QStyle, QStyleOptionSlider, QWidget
 
 from napari_dtn.colours import ORANGE
 
 if TYPE_CHECKING:
-    import napari.viewer
     from qtpy.QtGui import QPaintEvent
-    from qtpy.QtWidgets import QScrollBar
 
 _WIDTH = 3  # pixels
 
@@ -68,13 +66,9 @@ class SliceMarks(QWidget):
         painter.end()
 
 
-def marks_of(viewer: napari.viewer.Viewer) -> SliceMarks | None:
-    """Return the marks of the slider that moves through the slices; None where there is none."""
-    window = getattr(viewer.window, "_qt_viewer", None)
-    axis = viewer.dims.ndim - 3
-    widgets = getattr(getattr(window, "dims", None), "slider_widgets", [])
-    if not 0 <= axis < len(widgets):
-        return None
-    slider = widgets[axis].slider
-    found: SliceMarks | None = slider.findChild(SliceMarks)
-    return found or SliceMarks(slider)
+def marks_of(window: QWidget, axis: int) -> SliceMarks | None:
+    """Return the marks of the slider that moves along an axis; None where the window has none."""
+    for slider in window.findChildren(QScrollBar):
+        if getattr(slider.parent(), "axis", None) == axis:
+            return slider.findChild(SliceMarks) or SliceMarks(slider)
+    return None

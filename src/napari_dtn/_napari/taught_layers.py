@@ -24,11 +24,14 @@ def show_taught(
     maps, names = (looked.before, looked.names_before) if before else (looked.after, looked.names_after)
     shown = {_name(name, len(names)): plane for name, plane in zip(names, maps, strict=True)}
     for number, (name, plane) in enumerate(shown.items()):
-        layer = find(viewer, image, name) or _added(viewer, image, name, plane, number)
+        layer = find(viewer, image, name) or _made(image, name, plane, number)
         layer.data = plane[None]
         layer.metadata[KEY]["inset"] = ((looked.z, 0, 0), 1)
         same_place(layer, image)
         layer.visible = True
+        if layer not in viewer.layers:
+            with selection_kept(viewer):
+                viewer.layers.insert(viewer.layers.index(image) + 1, layer)
     for layer in taught_layers(viewer, image):
         if layer.name.removeprefix(f"{image.name} ") not in shown:
             layer.visible = False
@@ -43,10 +46,8 @@ def _name(class_name: str, classes: int) -> str:
     return TAUGHT if classes == 1 else f"{TAUGHT} {class_name}"
 
 
-def _added(
-    viewer: napari.viewer.Viewer, image: napari.layers.Layer, name: str, plane: Any, number: int
-) -> napari.layers.Layer:
+def _made(image: napari.layers.Layer, name: str, plane: Any, number: int) -> napari.layers.Layer:
+    from napari.layers import Image
+
     look = {**BOUNDARY_LOOK, "colormap": _COLOURS[number % len(_COLOURS)]}
-    facts = {KEY: {"role": TAUGHT}}
-    with selection_kept(viewer):
-        return viewer.add_image(plane[None], name=f"{image.name} {name}", metadata=facts, **look)
+    return Image(plane[None], name=f"{image.name} {name}", metadata={KEY: {"role": TAUGHT}}, **look)

@@ -193,16 +193,17 @@ class Teaching(QObject):
             self.kept.emit(step.version)
 
     def _on_scored(self, scored: Scored) -> None:
+        if not self.controls.plot.points and scored.iteration == 0:
+            self._first = scored.val_auc
         self.controls.plot.add(scored)
         self._last = scored.val_auc
-        if scored.iteration == 0:
-            self._first = scored.val_auc
         if scored.best:
             self._best = scored.val_auc
         self._show_scores()
 
     def _show_scores(self) -> None:
-        score = "AUC" if len(self._annotating.controls.names.text().split(",")) == 2 else "mean IoU"
+        layer = self._annotating.layer
+        score = "AUC" if layer is None or len(layer.classes) == 2 else "mean IoU"
         held = _numbers(before=self._first, best=self._best, now=self._last)
         memory = self._memory
         kept = _numbers(before=memory.before, after=memory.after) if memory else ""

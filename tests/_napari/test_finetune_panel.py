@@ -119,7 +119,7 @@ def test_what_was_said_is_there_when_the_panel_comes_back(qtbot, taught) -> None
     painted = annotation(taught)
     control(taught, "on").click()
     rest(qtbot, taught)
-    assert "em annotations" not in taught._viewer.layers
+    assert not taught._viewer.layers["em annotations"].editable
     assert taught.annotating.desk.annotations is None
     begin(qtbot, taught)
     assert np.array_equal(annotation(taught), painted)

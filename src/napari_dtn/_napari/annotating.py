@@ -136,7 +136,7 @@ class Annotating(QObject):
         self.controls.show_on(False)
         layer, self.layer = self.layer, None
         if layer is not None:
-            layer.remove()
+            layer.retire()
             self._viewer.bind_key("N", None, overwrite=True)
             self._mark([])
         if not self.lane.busy:  # otherwise once what waits is on disk

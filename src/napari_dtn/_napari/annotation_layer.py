@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,14 +41,7 @@ class AnnotationLayer:
         self._viewer, self.image = viewer, image
         self.painted = PaintedLabels(annotations.labels)
         self.classes = annotations.classes
-        self._remove(ANNOTATIONS)  # what was left of an earlier time is out of date
-        self.layer = viewer.add_labels(
-            self.painted,
-            name=f"{image.name} {ANNOTATIONS}",
-            metadata={KEY: {"role": ANNOTATIONS}},
-            opacity=0.55,
-            **place_of(image),
-        )
+        self.layer = self._shown()
         self.layer.colormap = _colours(len(self.classes))
         self.layer.brush_size = _BRUSH
         self.use(1)
@@ -61,24 +53,18 @@ class AnnotationLayer:
             self.layer.mode = tool or BRUSH
         self._viewer.layers.selection.active = self.layer
 
-    def bind(self, key: str, action: Callable[[], None]) -> None:
-        """Let a key do something while the layer is chosen."""
-        self.layer.bind_key(key, lambda _: action(), overwrite=True)
-
-    def there(self) -> bool:
-        """Whether it is in the viewer."""
-        return self.layer in self._viewer.layers
-
     def show(self, settled: bool) -> None:
         """Show the annotations anew; once all that was painted is on disk, from there."""
         if settled:
             self.painted.settle()
         self.layer.refresh()
 
-    def remove(self) -> None:
-        """Take it out of the viewer, with the boxes."""
-        for what in (ANNOTATIONS, BOXES):
-            self._remove(what)
+    def retire(self) -> None:
+        """Leave the annotations to be looked at, and take the boxes out."""
+        self.layer.editable = False
+        boxes = find(self._viewer, self.image, BOXES)
+        if boxes is not None:
+            self._viewer.layers.remove(boxes)
 
     def boxes(self) -> napari.layers.Shapes:
         """Return the layer to draw boxes in, set up for rectangles; made where it is missing."""
@@ -97,10 +83,22 @@ class AnnotationLayer:
         self._viewer.layers.selection.active = layer
         return layer
 
-    def _remove(self, what: str) -> None:
-        old = find(self._viewer, self.image, what)
-        if old is not None:
-            self._viewer.layers.remove(old)
+    def _shown(self) -> napari.layers.Labels:
+        """Return the layer with our data; that of an earlier time where it is still there.
+
+        napari 0.9 may crash in the graphics driver when a Labels layer takes the place of a removed one.
+        """
+        layer = find(self._viewer, self.image, ANNOTATIONS)
+        if layer is None:
+            return self._viewer.add_labels(
+                self.painted,
+                name=f"{self.image.name} {ANNOTATIONS}",
+                metadata={KEY: {"role": ANNOTATIONS}},
+                opacity=0.55,
+                **place_of(self.image),
+            )
+        layer.data, layer.editable = self.painted, True
+        return layer
 
 
 def taken_boxes(layer: napari.layers.Shapes, shape: tuple[int, ...]) -> list[Box]:

@@ -1,4 +1,4 @@
-"""Annotating in the panel that teaches, opened through the manifest and driven by mouse, keys and controls."""
+"""Annotating in the panel that teaches: opened through the manifest, driven by mouse, keys and controls."""
 
 from __future__ import annotations
 

@@ -10,6 +10,8 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_dtn.colours import ORANGE, SKY, WHITE, YELLOW
 
 if TYPE_CHECKING:
+    from qtpy.QtGui import QShowEvent
+
     from napari_dtn.teach.events import Scored
 
 TRAIN, VALIDATION, AUC, BEST = "train loss", "validation loss", "validation AUC", "best"
@@ -18,7 +20,7 @@ TRAIN, VALIDATION, AUC, BEST = "train loss", "validation loss", "validation AUC"
 class CurvePlot(QWidget):
     """Two plots over one axis of seconds: AUC above, losses below; the best validation so far is marked.
 
-    pyqtgraph is loaded when there is something to draw.
+    pyqtgraph is loaded when the plot is first seen: neither with the menu nor while a training runs.
     """
 
     def __init__(self) -> None:
@@ -28,6 +30,11 @@ class CurvePlot(QWidget):
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._plots: dict[str, object] = {}
         self.setFixedHeight(190)
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """Make the plots, once they are on screen."""
+        super().showEvent(event)
+        self._draw()
 
     def clear(self) -> None:
         """Forget the curves of the last training."""

@@ -174,6 +174,35 @@ def test_a_changed_slice_and_its_truth_stay_together(benchmarks: Any, tiny_phant
     assert (magnified.annotations != 0).all()
 
 
+def test_clicks_go_on_with_the_objects_that_were_noted(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(project / "benchmarks")
+    import clicks
+
+    monkeypatch.setattr(clicks, "NEWS", 0.0)
+    objects = [clicks.Solved(2 + number % 2, number, True, (0.1,) * number) for number in range(1, 7)]
+    stopped = clicks.Journal(tmp_path / "j").all_of("model", 6, iter(objects[:3]))
+    assert stopped == objects[:3]
+    journal = clicks.Journal(tmp_path / "j")
+    assert journal.done("model") == 3
+    assert journal.done("forest") == 0
+    assert journal.all_of("model", 6, iter(objects[3:])) == objects
+    assert "model: 6 of 6 objects" in capsys.readouterr().err
+    assert [row["mean clicks"] for row in clicks.rows_of("model", objects)] == [4, 3]
+
+
+def test_undo_takes_little_disk_and_memory(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(project / "benchmarks")
+    import undo
+
+    row = undo.measure((16, 512, 512), 14)
+    assert row["edits"] > 10
+    assert row["voxels in objects"] > 20_000
+    assert 0 < row["journal, MB"] < 4, "most of it is what SQLite keeps besides"
+    assert row["memory gained, MB"] < 100
+
+
 @pytest.fixture
 def suggesting(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.syspath_prepend(project / "benchmarks")

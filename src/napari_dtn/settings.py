@@ -26,6 +26,8 @@ Strength = Literal["auto", "none", "mild", "strong"]
 Freeze = Literal["nothing", "encoder"]
 Statistics = Literal["batch", "kept"]
 AutoFreeze = Literal["auto", "nothing", "encoder"]
+ShapeKind = Literal["mesh", "skeleton"]
+ShapeFormat = Literal["obj", "ply", "glb", "precomputed", "swc"]
 
 
 def usable_cores() -> int:
@@ -446,6 +448,30 @@ class ClickSettings:
     window: Annotated[int, {"min": 64, "max": 65536}] = 512
     reach: Annotated[int, {"min": 1, "max": 1024}] = 8
     memory: Annotated[int, {"min": 64, "max": 1048576}] = 1024
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class ShapeSettings:
+    """How the shapes of objects are found.
+
+    Parameters
+    ----------
+    memory
+        What the box of an object may take in memory, in MiB; a larger one is made coarser, along its finest
+        axis first, until it fits.
+    smoothing
+        Rounds in which each vertex of a mesh moves to the mean of its neighbours; 0 leaves the steps of the
+        voxels.
+    spacing
+        Branches of a skeleton that lie within this distance of a thicker one count as its flesh, in nm.
+    """
+
+    memory: Annotated[int, {"min": 1, "max": 1048576}] = 256
+    smoothing: Annotated[int, {"min": 0, "max": 100}] = 2
+    spacing: Annotated[float, {"min": 0, "max": 100_000}] = 200.0
 
     def __post_init__(self) -> None:
         check_fields(self)

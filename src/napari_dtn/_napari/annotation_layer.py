@@ -39,7 +39,7 @@ class AnnotationLayer:
         self, viewer: napari.viewer.Viewer, image: napari.layers.Layer, annotations: Annotations
     ) -> None:
         self._viewer, self.image = viewer, image
-        self.painted = PaintedLabels(annotations.labels)
+        self.painted = PaintedLabels(annotations.levels)
         self.classes = annotations.classes
         self.layer = self._shown()
         self.layer.colormap = _colours(len(self.classes))
@@ -90,15 +90,26 @@ class AnnotationLayer:
         """
         layer = find(self._viewer, self.image, ANNOTATIONS)
         if layer is None:
-            return self._viewer.add_labels(
-                self.painted,
-                name=f"{self.image.name} {ANNOTATIONS}",
-                metadata={KEY: {"role": ANNOTATIONS}},
-                opacity=0.55,
-                **place_of(self.image),
-            )
-        layer.data, layer.editable = self.painted, True
+            return self._added()
+        if layer.multiscale:
+            layer.show(self.painted)
+        else:
+            layer.data = self.painted
+        layer.editable = True
         return layer
+
+    def _added(self) -> napari.layers.Labels:
+        from napari_dtn._napari.pyramid_labels import PyramidLabels
+
+        look = {
+            "name": f"{self.image.name} {ANNOTATIONS}",
+            "metadata": {KEY: {"role": ANNOTATIONS}},
+            "opacity": 0.55,
+            **place_of(self.image),
+        }
+        if len(self.painted.levels) == 1:
+            return self._viewer.add_labels(self.painted, **look)
+        return self._viewer.add_layer(PyramidLabels(self.painted, **look))
 
 
 def taken_boxes(layer: napari.layers.Shapes, shape: tuple[int, ...]) -> list[Box]:

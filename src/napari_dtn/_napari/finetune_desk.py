@@ -86,7 +86,7 @@ class AnnotationDesk:
         yield self._state("")
 
     def run(self) -> Iterator[Annotated]:
-        """Do what waits, until nothing is left."""
+        """Do what waits, until nothing is left; then let the annotation's coarser levels follow."""
         while self._waiting and self.annotations is not None:
             self.acting = True
             try:
@@ -95,6 +95,9 @@ class AnnotationDesk:
                 self.acting = False
             if not self._waiting:  # a fast hand paints faster than lists are drawn
                 yield self._state(words)
+        for _ in self.annotations.follow() if self.annotations is not None else ():
+            if self._waiting:
+                return
 
     def close(self) -> None:
         """Let go of the annotations; their folder has everything."""

@@ -17,13 +17,14 @@ from napari_dtn.session.objects import patches_over, rectangles, widened
 from napari_dtn.session.store import ANNOTATIONS, close_store, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from napari_dtn.segment.history import History
     from napari_dtn.segment.patches import Patch
     from napari_dtn.session.objects import Rectangle
+    from napari_dtn.session.store import Store
     from napari_dtn.volume.opening import Volume
 
     Annotation = NDArray[np.uint8]
@@ -38,8 +39,8 @@ class Annotations:
 
     Parameters
     ----------
-    history
-        What the folder holds, and what was done to it.
+    store
+        What the folder holds, and what was done to it; closed with this.
     classes
         Their names: a pixel of class i is i + 1, and 0 where nothing was said.
 
@@ -52,20 +53,30 @@ class Annotations:
 
     changed: ClassVar[Signal] = Signal(Edit)
 
-    def __init__(self, history: History, classes: tuple[str, ...]) -> None:
-        self.history = history
+    def __init__(self, store: Store, classes: tuple[str, ...]) -> None:
+        self.history = store.history
         self.classes = classes
+        self._pyramid = store.pyramid(ANNOTATIONS)
         self._edits: Counter[int] = Counter()  # of each slice, since this was opened
         self._found: dict[int, tuple[int, list[Region]]] = {}
-        history.made.connect(self._on_made)
+        self.history.made.connect(self._on_made)
         self._leaving = ExitStack()
-        self._leaving.callback(close_store, history)
-        self._leaving.callback(history.made.disconnect, self._on_made)
+        self._leaving.callback(close_store, store)
+        self._leaving.callback(self.history.made.disconnect, self._on_made)
 
     @property
     def labels(self) -> Any:
         """The annotation, a zarr array (Z, Y, X), uint8."""
         return self.history.arrays[ANNOTATIONS]
+
+    @property
+    def levels(self) -> tuple[Any, ...]:
+        """The annotation, and its coarser levels as far as they have followed."""
+        return self._pyramid.levels
+
+    def follow(self) -> Iterator[int]:
+        """Bring the coarser levels up to what was said, slice by slice; yields how many are left."""
+        yield from self._pyramid.follow()
 
     def close(self) -> None:
         """Let go of the folder."""
@@ -254,11 +265,11 @@ def open_annotations(folder: str | Path, volume: Volume, classes: Sequence[str] 
     ValueError
         The folder belongs to another volume or process, or has other classes.
     """
-    history = open_store(Path(folder), volume)
+    store = open_store(Path(folder), volume)
     try:
-        return Annotations(history, _settled(history, classes))
+        return Annotations(store, _settled(store.history, classes))
     except ValueError:
-        close_store(history)
+        close_store(store)
         raise
 
 

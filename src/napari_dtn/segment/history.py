@@ -27,6 +27,8 @@ create table if not exists patches (edit integer not null, z integer, y0 integer
     x1 integer, changed blob, before blob, after blob);
 create index if not exists patches_of on patches (edit);
 create table if not exists notes (key text primary key, value text not null);
+create table if not exists touched (number integer primary key, array text not null, z integer, y0 integer,
+    y1 integer, x0 integer, x1 integer);
 """
 _EXTENTS = """
 create table if not exists {table} (id integer, z integer, voxels integer, sum_y integer, sum_x integer,
@@ -35,6 +37,7 @@ create table if not exists {table} (id integer, z integer, voxels integer, sum_y
 # Journals that were begun when there was one array do not say which.
 _WHICH = f"alter table edits add column array text not null default '{OBJECTS}'"
 _PATCH = "insert into patches values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_TOUCHED = "insert into touched (array, z, y0, y1, x0, x1) values (?, ?, ?, ?, ?, ?)"
 
 
 @dataclass(frozen=True)
@@ -232,13 +235,16 @@ class History:
         what, name = self._db.execute(query, (number,)).fetchone()
         array = self.arrays[name]
         extents: dict[tuple[int, int], Extent] = {}
+        touched: list[tuple[Any, ...]] = []
         for patch in self._patches(number, direction):
+            touched.append((name, patch.z, *patch.y, *patch.x))
             array[patch.place] = patch.on(np.asarray(array[patch.place]))
             for change in changes_of(patch):
                 key = change.id, change.z
                 extents[key] = extents[key].plus(change) if key in extents else change
         with self._transaction():
             self._add(_extents_of(name), extents.values())
+            self._db.executemany(_TOUCHED, touched)
             self.write_note("position", number if direction > 0 else number - 1)
             self.write_note("pending", None)
         ids, z = (frozenset(key[axis] for key in extents) for axis in (0, 1))
@@ -261,6 +267,22 @@ class History:
             self._db.execute("rollback")
             raise
         self._db.execute("commit")
+
+    # ---- where an array changed, for whatever follows it
+
+    def touched(self, array: str = OBJECTS) -> list[tuple[int, ...]]:
+        """Return where an array changed and nobody has followed: rows (number, z, y0, y1, x0, x1), by slice.
+
+        A process that was killed finds here what it had not yet followed.
+        """
+        with self._lock:
+            query = "select number, z, y0, y1, x0, x1 from touched where array = ? order by z, number"
+            return self._db.execute(query, (array,)).fetchall()
+
+    def forget_touched(self, numbers: Iterable[int]) -> None:
+        """Forget rows of :meth:`touched`, durably: what follows the array has followed there."""
+        with self._lock, self._transaction():
+            self._db.executemany("delete from touched where number = ?", ((one,) for one in numbers))
 
     # ---- where objects are
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,8 @@ import numpy as np
 from napari_dtn.segment import edits
 from napari_dtn.segment.history import OBJECTS
 from napari_dtn.session.mask import Mask
-from napari_dtn.session.objects import ObjectFacts, facts_of, patches_over, rectangles, widened
+from napari_dtn.session.objects import patches_over, rectangles, widened
+from napari_dtn.shapes.facts import ObjectFacts, facts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -50,6 +51,8 @@ class Committed:
         self._voxel_size = voxel_size
         self._tell = tell
         self.changes = 0
+        self._facts: dict[int, ObjectFacts] = {}
+        self._stale: set[int] | None = None  # ids whose facts have changed; None for all
         history.made.connect(self._on_made)
 
     # ---- what is there
@@ -60,14 +63,16 @@ class Committed:
         return self.history.labels
 
     def all(self) -> list[ObjectFacts]:
-        """Return what is known about each, by id."""
-        notes = self.history.notes("object ")
-        extents: dict[int, list[Extent]] = {}
-        for extent in self.history.extents():
-            extents.setdefault(extent.id, []).append(extent)
-        return [
-            facts_of(there, notes.get(str(number), {}), self._voxel_size) for number, there in extents.items()
-        ]
+        """Return what is known about each, by id; only what has changed is looked up again."""
+        stale, self._stale = self._stale, set()
+        groups = groupby(self.history.extents(), lambda one: one.id) if stale is None else ()
+        found = {number: list(there) for number, there in groups}
+        for number in stale or found:
+            there = found.get(number) or self.history.extents(number)
+            self._facts.pop(number, None)
+            if there:
+                self._facts[number] = facts_of(there, self._note(number), self._voxel_size)
+        return sorted(self._facts.values(), key=lambda one: one.id)
 
     def at(self, point: tuple[int, int, int]) -> int:
         """Return the id at a voxel (z, y, x), 0 for background."""
@@ -226,12 +231,25 @@ class Committed:
         """Make the next edit again; returns what it is, or nothing where there is none."""
         return edit.what if (edit := self.history.redo()) else ""
 
+    def colour(self, number: int, colour: str) -> None:
+        """Give an object a colour, ``#rrggbb``, or none of its own with an empty one."""
+        self._write(number, colour=colour)
+
+    def hide(self, number: int, on: bool = True) -> None:
+        """Leave an object out of the picture, or no longer."""
+        self._write(number, hidden=on)
+
     # ---- small things
 
     def _on_made(self, edit: Edit) -> None:
         if edit.array == OBJECTS:
-            self.changes += 1
+            self._outdate(edit.ids - {0})
             self._tell(edit)
+
+    def _outdate(self, ids: Collection[int]) -> None:
+        self.changes += 1
+        if self._stale is not None:
+            self._stale |= {*ids}
 
     def _relabel(self, what: str, old: Collection[int], new: int) -> None:
         def relabelled(z: int, y: slice, x: slice, ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -295,5 +313,5 @@ class Committed:
 
     def _write(self, number: int, **facts: Any) -> None:
         self._extents(number)
-        self.changes += 1
+        self._outdate([number])
         self.history.write_note(f"object {number}", {**self._note(number), **facts})

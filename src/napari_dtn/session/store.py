@@ -2,30 +2,56 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zarr
 
 from napari_dtn.segment.history import OBJECTS, History
+from napari_dtn.session.pyramid import LabelPyramid
 from napari_dtn.volume.writing import create_labels
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_dtn.volume.opening import Volume
 
 JOURNAL = "journal.sqlite"
 ANNOTATIONS = "annotations"
 _DTYPES = {OBJECTS: "uint32", ANNOTATIONS: "uint8"}
 
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """An open session.
+
+    Parameters
+    ----------
+    history
+        What was done to its arrays.
+    levels
+        The arrays by name, (Z, Y, X), each with its coarser levels.
+    """
+
+    history: History
+    levels: Mapping[str, tuple[Any, ...]]
+
+    def pyramid(self, name: str) -> LabelPyramid:
+        """Return an array whose coarser levels follow its edits."""
+        return LabelPyramid(self.history, name, self.levels[name])
+
+
 # A journal is opened once in a process: the panels for clicking and for teaching share it.
-_open: dict[Path, History] = {}
+_open: dict[Path, Store] = {}
 _users: Counter[Path] = Counter()
 _lock = threading.Lock()
 
 
-def open_store(folder: Path, volume: Volume) -> History:
+def open_store(folder: Path, volume: Volume) -> Store:
     """Open the session in a folder, or begin one; what this process has open already is returned.
 
     Parameters
@@ -37,7 +63,7 @@ def open_store(folder: Path, volume: Volume) -> History:
 
     Returns
     -------
-    History
+    Store
         To be given back by :func:`close_store`, as often as it was opened.
 
     Raises
@@ -47,42 +73,51 @@ def open_store(folder: Path, volume: Volume) -> History:
     """
     place = folder.resolve()
     with _lock:
-        history = _open.get(place) or History(place / JOURNAL, **_arrays(place, volume))
-        _check_shape(history.labels, folder, volume)
-        _open[place] = history
+        store = _open.get(place) or _opened(place, volume)
+        _check_shape(store.history.labels, folder, volume)
+        _open[place] = store
         _users[place] += 1
-    return history
+    return store
 
 
-def close_store(history: History) -> None:
+def close_store(store: Store) -> None:
     """Let go of a session; its journal is closed when nobody uses it any more."""
     with _lock:
-        place = next(place for place, one in _open.items() if one is history)
+        place = next(place for place, one in _open.items() if one is store)
         _users[place] -= 1
         if not _users[place]:
-            _open.pop(place).close()
+            _open.pop(place).history.close()
 
 
-def _arrays(folder: Path, volume: Volume) -> dict[str, Any]:
+def _opened(folder: Path, volume: Volume) -> Store:
     folder.mkdir(parents=True, exist_ok=True)
-    objects, annotations = (_array(folder, name, volume) for name in (OBJECTS, ANNOTATIONS))
-    return {"labels": objects, "others": {ANNOTATIONS: annotations}}
+    levels = {name: _levels(folder / f"{name}.zarr", dtype, volume) for name, dtype in _DTYPES.items()}
+    others = {ANNOTATIONS: levels[ANNOTATIONS][0]}
+    return Store(History(folder / JOURNAL, levels[OBJECTS][0], others), levels)
 
 
-def _array(folder: Path, name: str, volume: Volume) -> Any:
-    path = folder / f"{name}.zarr"
-    if not (path / "zarr.json").exists():
-        create_labels(
-            path,
-            volume.shape,
-            voxel_size=volume.voxel_size,
-            translation=volume.translation,
-            attributes={"input": volume.path or volume.name},
-            dtype=_DTYPES[name],
-        )
-    array = zarr.open_array(str(path / "0"), mode="r+")
-    _check_shape(array, folder, volume)
-    return array
+def _levels(labels: Path, dtype: str, volume: Volume) -> tuple[Any, ...]:
+    if not labels.exists():
+        _create(labels, dtype, volume)
+    group = zarr.open_group(str(labels), mode="r+")
+    levels = tuple(group[name] for name in sorted(group.array_keys(), key=int))
+    _check_shape(levels[0], labels.parent, volume)
+    return levels
+
+
+def _create(labels: Path, dtype: str, volume: Volume) -> None:
+    """Create empty labels, which appear whole or not at all."""
+    part = labels.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    create_labels(
+        part,
+        volume.shape,
+        voxel_size=volume.voxel_size,
+        translation=volume.translation,
+        attributes={"input": volume.path or volume.name},
+        dtype=dtype,
+    )
+    part.rename(labels)
 
 
 def _check_shape(array: Any, folder: Path, volume: Volume) -> None:

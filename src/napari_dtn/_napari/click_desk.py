@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -332,12 +333,20 @@ def lock(session: ClickSession, number: int, on: bool) -> str:
     return f"Object {number} is {'locked' if on else 'free'}."
 
 
-def _each(change: Callable[[int], None], chosen: Sequence[int], words: str) -> str:
+def _each(change: Callable[[int], object], chosen: Sequence[int], words: str) -> str:
     if not chosen:
         raise ValueError("No object is chosen: choose rows of the table first.")
     for number in chosen:
         change(number)
     return f"{words} {', '.join(map(str, chosen))}."
+
+
+def teach(session: ClickSession, chosen: Sequence[int]) -> str:
+    """Make training data of the chosen objects."""
+    from napari_dtn.annotate import open_annotations
+
+    with closing(open_annotations(session.folder, session.volume)) as annotations:
+        return _each(annotations.add_object, chosen, "Training data now: object")
 
 
 TOOLS: dict[str, Callable[..., str]] = {
@@ -347,4 +356,5 @@ TOOLS: dict[str, Callable[..., str]] = {
     "fill": fill_holes,
     "smooth": smooth,
     "interpolate": interpolate,
+    "teach": teach,
 }

@@ -6,8 +6,6 @@ The animation needs no display: ``python docs/make_warp_pictures.py animation``.
 from __future__ import annotations
 
 import sys
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import imageio.v3 as iio
@@ -16,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from PIL import Image
+from shots import IMAGES, shoot
 
 from napari_dtn.colours import AREA, ORANGE, SKY, WHITE, YELLOW
 from napari_dtn.nn.checkpoint import load_model
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     import napari
     from qtpy.QtWidgets import QWidget
 
-IMAGES = Path(__file__).parent / "images"
 SHAPE, Z = (8, 512, 512), 4
 FRAMES, CIRCLE, SIDE = 36, 90.0, 4.0  # frames, radius in pixels of the slice, inches
 
@@ -114,16 +112,8 @@ def _point(viewer: napari.Viewer, dock: QWidget) -> None:
 
 
 def _shot(viewer: napari.Viewer, dock: QWidget, name: str, action: Callable[[], Any]) -> None:
-    from qtpy.QtWidgets import QApplication
-
     action()
-    until = time.monotonic() + 1
-    while time.monotonic() < until or dock._turn.isActive() or any(lane.busy for lane in dock._lanes):
-        QApplication.processEvents()
-        time.sleep(0.01)
-    path = IMAGES / f"{name}.png"
-    viewer.screenshot(path=str(path), canvas_only=False, flash=False)
-    Image.open(path).convert("RGB").quantize(200).save(path, optimize=True)
+    shoot(viewer, name, lambda: not dock._turn.isActive() and not any(lane.busy for lane in dock._lanes))
 
 
 if __name__ == "__main__":

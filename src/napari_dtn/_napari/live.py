@@ -67,7 +67,7 @@ class Live(QObject):
         self._maker: Hashable = None
         self._overlay: napari.layers.Layer | None = None
         self._while_on = ExitStack()
-        self._stale = False
+        self._stale: LivePart | None = None
         self._done = 0
         self.lane = Lane(self)
         self.lane.stepped.connect(self._on_part)
@@ -175,10 +175,8 @@ class Live(QObject):
         if not self.on or self._image not in self._viewer.layers:
             return
         self._show(part.picture)
-        self._controls.say(live_words(part))
         if part.done != self._done:
-            self._done = part.done
-            self._stale = True
+            self._done, self._stale = part.done, part
             if not self._pause.isActive():
                 self._redraw_stale()
 
@@ -188,8 +186,10 @@ class Live(QObject):
         self._follow(overlays.live_layer(self._viewer, self._image, picture, self._maker))
 
     def _redraw_stale(self) -> None:
-        if self._stale and self._overlay is not None:
-            self._stale = False
+        """Show what came in since, in the overlay and in words: each makes Qt paint the whole window."""
+        if self._stale is not None and self._overlay is not None:
+            self._controls.say(live_words(self._stale))
+            self._stale = None
             self._overlay.refresh(thumbnail=False, highlight=False, extent=False)
             self._pause.start()
 

@@ -116,7 +116,7 @@ class WarpControls(QWidget):
         )
         self.shown.addItems((DTN, FROZEN, UNET))
         self.progress = named(QProgressBar(), f"{NAME}.progress", "How far it is.")
-        self.progress.setRange(0, 1)
+        self.progress.setTextVisible(False)
         self.status = named(QLabel(), f"{NAME}.status", "What the panel found.")
         self.status.setWordWrap(True)
         self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -179,9 +179,8 @@ class WarpControls(QWidget):
         self.level.setEnabled(len(levels) > 1)
 
     def show_progress(self, done: int, total: int) -> None:
-        """Fill the bar; 0 of 0 empties it."""
-        self.progress.setRange(0, max(total, 1))
-        self.progress.setValue(done)
+        """Fill the bar; it is empty when all is done, or nothing is to be done."""
+        self.progress.setValue(100 * done // total if done < total else 0)
 
 
 def _form(*rows: tuple[str, QWidget]) -> QFormLayout:

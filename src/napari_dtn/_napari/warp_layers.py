@@ -78,7 +78,7 @@ def _show_points(
     if layer is None:
         viewer.add_points(points, **_options(image, what))
     else:
-        layer.data = points
+        _put_data(layer, points)
         layer.selected_data = set()
 
 
@@ -106,9 +106,15 @@ def _show_segments(
         layer._max_vectors_thumbnail = _THUMBNAIL
         viewer.layers.append(layer)
         return
-    layer.data = data
+    _put_data(layer, data)
     if colors is not None and len(colors):
         layer.edge_color = colors
+
+
+def _put_data(layer: napari.layers.Layer, data: Any) -> None:
+    """Replace what a layer shows; told of a new extent, napari would slice all layers anew."""
+    with layer.events.data.blocker(), layer.events.extent.blocker():
+        layer.data = data
 
 
 def _show_picture(
@@ -118,12 +124,11 @@ def _show_picture(
     data, inset = picture.values[None], ((drawing.z, *picture.corner), picture.step)
     if layer is None:
         viewer.layers.insert(_above_pictures(viewer), _new_picture(image, what, data, inset))
-    elif layer.data.shape == data.shape and layer.metadata[KEY]["inset"] == inset:
-        layer.data = data
-    else:
+        return
+    if layer.data.shape != data.shape or layer.metadata[KEY]["inset"] != inset:
         with layer.events.blocker_all():  # a new place with old data would be drawn in vain
             _put(layer, image, inset)
-        layer.data = data
+    _put_data(layer, data)
 
 
 def _above_pictures(viewer: napari.viewer.Viewer) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dtn.predict.caching import Bounded
+from napari_dtn.bounded import Bounded
 from napari_dtn.volume.pyramid import coarser
 
 Pixels = NDArray[np.uint8]
@@ -165,10 +165,15 @@ class Picture:
     def read(self, scale: int, z: int, y: slice, x: slice) -> Pixels:
         """Return a part of slice z at a scale, uint8 ``(classes, height, width)``; 0 is unknown."""
         out = np.zeros((self.classes, y.stop - y.start, x.stop - x.start), np.uint8)
-        for mosaic, depth in reversed(list(zip(self.mosaics, self.depths, strict=True))):
+        unknown = np.ones(out.shape[1:], bool)
+        for mosaic, depth in zip(self.mosaics, self.depths, strict=True):
             found = self._resampled(mosaic, slice_of_level(z, self.shape[0], depth), scale, y, x)
             if found is not None:
-                np.copyto(out, found[:-1], where=found[-1] > 0)
+                here = unknown & (found[-1] > 0)
+                np.copyto(out, found[:-1], where=here)
+                unknown ^= here
+            if not unknown.any():
+                break
         return out
 
     def _resampled(self, mosaic: Mosaic, z: int, scale: int, y: slice, x: slice) -> Pixels | None:

@@ -3,7 +3,7 @@
 from napari_dtn.session.click import Changed, ClickSession
 from napari_dtn.session.growing import Grown, Searching
 from napari_dtn.session.mask import Mask
-from napari_dtn.session.objects import ObjectFacts
 from napari_dtn.session.prompts import Prompt
+from napari_dtn.shapes.facts import ObjectFacts
 
 __all__ = ["Changed", "ClickSession", "Grown", "Mask", "ObjectFacts", "Prompt", "Searching"]

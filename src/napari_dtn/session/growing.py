@@ -194,10 +194,9 @@ def _base_in(view: View, base: Mask) -> NDArray[np.bool_]:
 
 def _mostly(stack: Stack, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the fragments that are in a mask for the most part."""
-    nodes = stack.links.graph.nodes
-    sizes = np.bincount(stack.fragments.ravel(), minlength=nodes)
-    covered = np.bincount(stack.fragments[mask], minlength=nodes)
-    return np.asarray(2 * covered > sizes)
+    graph = stack.links.graph
+    covered = np.bincount(stack.fragments[mask], minlength=graph.nodes)
+    return np.asarray(2 * covered > graph.sizes)
 
 
 def _whole(view: View, found: NDArray[np.bool_], base: Mask | None, shape: tuple[int, int, int]) -> Mask:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Union
+from typing import TYPE_CHECKING, Any, Literal, Union
 
 from napari_dtn._napari.finetune_lesson import Lesson, data_of, remarks_on, settings_of
 
@@ -119,18 +119,25 @@ class TeachDesk:
         return self.wish
 
     def _followed(self, run: TeachRun, watch: _Watch) -> Iterator[TeachEvent | Looked]:
+        from napari_dtn.teach.events import Started
+
         with closing(run.events()) as events:  # type: ignore[type-var]
             for event in events:
                 yield event
-                if self.wished() != "go on":
-                    return
+                if self.wished() != "go on" and not isinstance(event, Started):
+                    return  # with something to keep: the parent at least
                 yield from watch.look(run, self.z)
 
     def keep(self, name: str) -> Iterator[Kept]:
         """Put the best into the library."""
         assert self._run is not None
-        yield Kept(self._run.keep(name, measured={"phantom": asdict(self._memory)} if self._memory else None))
+        yield Kept(self._run.keep(name, measured=self._measured()))
         self._run = None
+
+    def _measured(self) -> dict[str, Any]:
+        """What the phantom says, as plain JSON, which knows no NaN: that of a model without boundary."""
+        values = asdict(self._memory) if self._memory else {}
+        return {"phantom": {when: value for when, value in values.items() if value == value}}
 
     def discard(self) -> None:
         """Forget what was learned."""

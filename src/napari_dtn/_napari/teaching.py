@@ -212,7 +212,7 @@ class Teaching(QObject):
         say(self.controls.scores, "\n".join(line for line in lines if line))
 
     def _on_ended(self) -> None:
-        if self.lane.outcome != "done":
+        if self.lane.outcome != "done" and not self._waiting:
             self.said.emit("The training stopped; Resume goes on with it." if self._interrupted() else "")
         elif self.desk.wish == "discard":
             self._waiting = False

@@ -90,6 +90,7 @@ class ClickDesk:
         self._waiting: deque[tuple[Action, bool]] = deque()
         self.session: ClickSession | None = None
         self._listed = -1
+        self._left_behind = -1  # edits after which the coarser levels could not follow
 
     @property
     def waiting(self) -> bool:
@@ -137,16 +138,24 @@ class ClickDesk:
                 if any(outdates for _, outdates in self._waiting):
                     break
             yield self._state(words)
-        for left in self.session.follow() if self.session is not None else ():
-            yield Followed(left)
-            if self._waiting:
-                return
+        if self.session is not None and self.session.objects.changes != self._left_behind:
+            yield from self._follow(self.session)
+
+    def _follow(self, session: ClickSession) -> Iterator[Followed]:
+        try:
+            for left in session.follow():
+                yield Followed(left)
+                if self._waiting:
+                    return
+        except Exception:  # a full disk, say: tried again after the next edit, not at once
+            self._left_behind = session.objects.changes
+            raise
 
     def close(self) -> None:
         """Leave the session; its folder has everything."""
         if self.session is not None:
             self.session.leave()
-            self.session = None
+            self.session, self._left_behind = None, -1
 
     def _state(self, words: str, anew: bool = False) -> State:
         assert self.session is not None

@@ -27,6 +27,7 @@ class Boundaries(Protocol):
     """Probabilities of boundary of a volume, or of a box of it."""
 
     box: Box
+    at_hand: bool  # whether it takes next to no time to read them
 
     def prepare(self) -> None:
         """Get ready for the first :meth:`read`."""
@@ -53,6 +54,8 @@ class StoredBoundaries:
     ValueError
         The array leaves the volume.
     """
+
+    at_hand = True
 
     def __init__(self, array: Any, shape: Shape, origin: Shape = (0, 0, 0)) -> None:
         self._array, self._origin = array, origin
@@ -94,6 +97,8 @@ class PredictedBoundaries:
     memory
         Bytes to keep.
     """
+
+    at_hand = False
 
     def __init__(self, make: Callable[[], Predictor], shape: Shape, memory: int = 2**30) -> None:
         self._make, self._shape = make, shape

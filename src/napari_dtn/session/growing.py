@@ -76,7 +76,7 @@ def grow_steps(
     view: View | None = first_view(active, settings, box)
     while view is not None:
         marks = opposing_marks(active)
-        for step in evidence.steps(view, settings.reach, marks):
+        for step in evidence.steps(view, settings.reach, marks, slices_ahead(view, settings.reach, box)):
             if isinstance(step, Stack):
                 stack = step
             else:
@@ -143,6 +143,14 @@ def larger_view(view: View, inside: NDArray[np.bool_], settings: ClickSettings, 
         z = tuple(range(max(z0, box[0].start), min(z1, box[0].stop)))
     larger = replace(view, z=z, y=windows[0], x=windows[1])
     return None if larger == view else larger
+
+
+def slices_ahead(view: View, reach: int, box: Box) -> list[int]:
+    """Return the slices that a view through the slices grows by, those next to it first."""
+    if not view.across:
+        return []
+    steps = ((view.z[-1] + step, view.z[0] - step) for step in range(1, reach + 1))
+    return [z for pair in steps for z in pair if box[0].start <= z < box[0].stop]
 
 
 def _window(low: int, high: int, side: int, bounds: slice) -> tuple[int, int]:

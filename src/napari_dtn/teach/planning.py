@@ -85,7 +85,7 @@ def plan(amount: Amount, patch_size: int, settings: FineTuneSettings, device: st
     pull: Strength = _chosen(settings.pull, "strong" if little else "none" if much else "mild")
     freeze: Freeze = "nothing" if settings.freeze == "auto" else settings.freeze
     train = TrainSettings(
-        iterations=settings.iterations or (300 if little else 1000 if much else 600),
+        iterations=settings.iterations or (200 if little else 1000 if much else 600),
         batch_size=settings.batch_size or (4 if device == "cpu" else 16),
         patch_size=patch_size,
         learning_rate=settings.learning_rate or (1e-3 if much else 5e-4),

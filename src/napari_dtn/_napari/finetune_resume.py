@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_dtn._napari.finetune_tasks import Lesson
+from napari_dtn._napari.finetune_lesson import Lesson
 from napari_dtn.settings import FineTuneSettings
 
 if TYPE_CHECKING:

@@ -9,18 +9,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union
 
-from napari_dtn.settings import FineTuneSettings, PredictSettings
+from napari_dtn._napari.finetune_lesson import Lesson, data_of, remarks_on, settings_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_dtn._napari.layers import Snapshot
     from napari_dtn._napari.tasks import Desk, Request
-    from napari_dtn.annotate import Annotations, Region
+    from napari_dtn.annotate import Region
     from napari_dtn.nn.checkpoint import Model
     from napari_dtn.teach.comparison import Compared
-    from napari_dtn.teach.data import TeachData
     from napari_dtn.teach.events import TeachEvent
     from napari_dtn.teach.finetune import TeachRun
     from napari_dtn.teach.library import Version
@@ -31,66 +29,6 @@ if TYPE_CHECKING:
 Wish = Literal["go on", "keep", "discard"]
 _EVERY = 4.0  # seconds between two looks at the slice in view,
 _SHARE = 5  # of which looking itself may take a fifth
-
-
-@dataclass(frozen=True, eq=False)
-class Lesson:
-    """What to teach.
-
-    Parameters
-    ----------
-    image
-        The image layer.
-    annotation
-        What is annotated: uint8 (Z, Y, X), lazy.
-    classes
-        Their names.
-    held_out, regions
-        Boxes as :class:`napari_dtn.teach.data.TeachData` takes them.
-    parent
-        Name or path of the model to start from.
-    name
-        What the new version is called.
-    settings
-        What the user decided.
-    folder
-        Where the training keeps its state.
-    """
-
-    image: Snapshot
-    annotation: Any
-    classes: tuple[str, ...]
-    held_out: tuple[tuple[slice, slice, slice], ...]
-    regions: tuple[tuple[slice, slice, slice], ...]
-    parent: str
-    name: str
-    settings: FineTuneSettings
-    folder: Path
-
-
-def lesson_of(
-    image: Snapshot,
-    annotations: Annotations,
-    parent: str,
-    name: str,
-    settings: FineTuneSettings,
-    folder: Path,
-) -> Lesson:
-    """Take down what is annotated now, and choose what of it is held out."""
-    from napari_dtn.teach.splitting import held_of
-
-    held, regions = held_of(annotations.folds()), annotations.regions()
-    return Lesson(
-        image,
-        annotations.labels,
-        annotations.classes,
-        tuple(one.box for one in held),
-        tuple(one.box for one in regions),
-        parent,
-        name,
-        settings,
-        folder,
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,9 +98,9 @@ class TeachDesk:
 
         self.wish, self._run, self._memory = "go on", None, None
         lesson = make()
-        use_threads(_settings(lesson))
+        use_threads(settings_of(lesson))
         parent = load_model(lesson.parent, lesson.settings.device)
-        yield Remarked(tuple(_remarks(lesson, parent)))
+        yield Remarked(tuple(remarks_on(lesson, parent)))
         data = data_of(lesson)
         before = phantom_auc(parent)
         yield Remembered(before)
@@ -181,18 +119,25 @@ class TeachDesk:
         return self.wish
 
     def _followed(self, run: TeachRun, watch: _Watch) -> Iterator[TeachEvent | Looked]:
+        from napari_dtn.teach.events import Started
+
         with closing(run.events()) as events:  # type: ignore[type-var]
             for event in events:
                 yield event
-                if self.wished() != "go on":
-                    return
+                if self.wished() != "go on" and not isinstance(event, Started):
+                    return  # with something to keep: the parent at least
                 yield from watch.look(run, self.z)
 
     def keep(self, name: str) -> Iterator[Kept]:
         """Put the best into the library."""
         assert self._run is not None
-        yield Kept(self._run.keep(name, measured={"phantom": asdict(self._memory)} if self._memory else None))
+        yield Kept(self._run.keep(name, measured=self._measured()))
         self._run = None
+
+    def _measured(self) -> dict[str, Any]:
+        """What the phantom says, as plain JSON, which knows no NaN: that of a model without boundary."""
+        values = asdict(self._memory) if self._memory else {}
+        return {"phantom": {when: value for when, value in values.items() if value == value}}
 
     def discard(self) -> None:
         """Forget what was learned."""
@@ -233,58 +178,8 @@ class _Watch:
     def _seen(self, model: Model, z: int) -> NDArray[np.uint8]:
         from napari_dtn.predict import Predictor, as_uint8
 
-        volume, settings = self._lesson.image.volume, _settings(self._lesson)
+        volume, settings = self._lesson.image.volume, settings_of(self._lesson)
         return as_uint8(Predictor.of(model, volume, settings, self._intensity).predict(z))
-
-
-def _settings(lesson: Lesson) -> PredictSettings:
-    from napari_dtn._napari.controls import spare_cores
-
-    return PredictSettings(backend="eager", device=lesson.settings.device, threads=spare_cores())
-
-
-def data_of(lesson: Lesson) -> TeachData:
-    """Return a lesson's annotation as something to train on, or to compare models on."""
-    from napari_dtn.teach.data import TeachData
-    from napari_dtn.volume.intensity import estimate_intensity
-    from napari_dtn.volume.lazy import in_memory
-
-    volume = lesson.image.volume
-    return TeachData(
-        in_memory(volume.data),
-        lesson.annotation,
-        estimate_intensity(volume),
-        lesson.held_out,
-        lesson.regions,
-        lesson.classes,
-        volume.name,
-        volume.voxel_size,
-    )
-
-
-def _remarks(lesson: Lesson, parent: Model) -> list[Remark]:
-    """Look at the annotation.
-
-    Raises
-    ------
-    ValueError
-        It would teach nothing.
-    """
-    from napari_dtn.teach.preflight import preflight
-
-    volume = lesson.image.volume
-    found = preflight(
-        volume.shape,
-        lesson.annotation,
-        lesson.classes,
-        voxel_size=volume.voxel_size,
-        trained_on=parent.card.voxel_size,
-        regions=lesson.regions,
-    )
-    for remark in found:
-        if remark.kind == "stop":
-            raise ValueError(f"{remark.words} {remark.remedy}")
-    return found
 
 
 def suggest(desk: Desk, request: Request, regions: Sequence[Region]) -> Iterator[Suggesting]:
@@ -301,7 +196,7 @@ def compare(versions: Sequence[Version], make: Callable[[], Lesson]) -> Iterator
     from napari_dtn.teach.comparison import compare
 
     lesson = make()
-    use_threads(_settings(lesson))
+    use_threads(settings_of(lesson))
     models = {one.id: load_model(one.path, lesson.settings.device) for one in versions}
     yield compare(models, data_of(lesson))
 

@@ -17,6 +17,7 @@ from napari_dtn._napari.model_news import news
 from napari_dtn.teach.library import Library
 
 if TYPE_CHECKING:
+    from napari_dtn._napari.finetune_lesson import Lesson
     from napari_dtn.teach.library import Version
 
 
@@ -39,7 +40,7 @@ class Shelf(QObject):
     said = Signal(str)
 
     def __init__(
-        self, controls: LibraryControls, lesson: Callable[[], Callable[[], tasks.Lesson]], parent: QObject
+        self, controls: LibraryControls, lesson: Callable[[], Callable[[], Lesson]], parent: QObject
     ) -> None:
         super().__init__(parent)
         self.controls, self._lesson = controls, lesson

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QMessageBox
 from napari_dtn._napari import finetune_resume as resuming
 from napari_dtn._napari import finetune_tasks as tasks
 from napari_dtn._napari.finetune_controls import TrainControls, say
+from napari_dtn._napari.finetune_lesson import Lesson, lesson_of
 from napari_dtn._napari.job import Lane, notified
 from napari_dtn._napari.layers import snapshot_of
 from napari_dtn._napari.taught_layers import show_taught
@@ -88,7 +89,7 @@ class Teaching(QObject):
 
     # ---- what is asked
 
-    def lesson(self, name: str = "") -> partial[tasks.Lesson]:
+    def lesson(self, name: str = "") -> partial[Lesson]:
         """Return what takes down what is annotated now; a job calls it.
 
         Raises
@@ -99,7 +100,7 @@ class Teaching(QObject):
         ours = self._annotating
         annotations, settings = ours.annotations, self.controls.settings.read()
         image, parent = snapshot_of(ours.image), self.controls.model.currentData()
-        return partial(tasks.lesson_of, image, annotations, parent, name, settings, ours.folder / _FOLDER)
+        return partial(lesson_of, image, annotations, parent, name, settings, ours.folder / _FOLDER)
 
     @notified
     def _train(self, checked: bool = False) -> None:
@@ -211,7 +212,7 @@ class Teaching(QObject):
         say(self.controls.scores, "\n".join(line for line in lines if line))
 
     def _on_ended(self) -> None:
-        if self.lane.outcome != "done":
+        if self.lane.outcome != "done" and not self._waiting:
             self.said.emit("The training stopped; Resume goes on with it." if self._interrupted() else "")
         elif self.desk.wish == "discard":
             self._waiting = False

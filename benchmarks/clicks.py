@@ -1,6 +1,6 @@
 """Clicks until an object is right: a simulated annotator on SNEMI3D, z 80-99.
 
-    python benchmarks/clicks.py [--quick] [--json PATH] [--seed N] [--data FOLDER] [--boundaries PREDICTION]
+    python benchmarks/clicks.py [--quick] [--json PATH] [--seed N] [--data FOLDER] [--journal FILE]
 
 Every connected component of every neurite is an object: those larger than 500 pixels in a slice, and those
 larger than 5,000 voxels in the 20 slices. The annotator clicks the most interior point of the object; then,
@@ -11,13 +11,20 @@ magnitude of the Gaussian gradient, and a random forest over scikit-image's mult
 trained on slices of z 0-79; what joins fragments is the same for all of them. Goals for the model: 1.5
 clicks on average in a slice, 3 through the slices. Milliseconds are from a click to its mask: of the second
 and later clicks on an object, where fragments and links are in memory (goal in a slice: a 95th percentile
-of 100), and of first clicks, most of which find them missing.
+of 100), and of first clicks, most of which find them missing. In the row "predicted", every object is the
+first of its session: its first click waits for the model too (goal: 1,500).
+
+All objects take hours. With --journal every object is noted as soon as it is solved; the same call goes on
+where an earlier one was stopped.
 """
 
 from __future__ import annotations
 
+import json
+import sys
 import time
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +35,7 @@ from scipy.ndimage import distance_transform_edt, find_objects, gaussian_gradien
 import napari_dtn as dtn
 from napari_dtn.predict import Predictor
 from napari_dtn.session import ClickSession, Mask
-from napari_dtn.session.boundaries import StoredBoundaries
+from napari_dtn.session.boundaries import PredictedBoundaries, StoredBoundaries
 from napari_dtn.settings import ClickSettings
 from napari_dtn.volume.opening import Volume, volume_from_array
 
@@ -43,6 +50,8 @@ ENOUGH, MOST_CLICKS = 0.90, 20
 VOXEL = (30.0, 6.0, 6.0)
 TRAINED_ON = range(4, 80, 10)
 PIXELS = 20_000  # of each slice that the forest is trained on
+FEWER = 20  # one object in so many waits for the model
+NEWS = 30.0  # seconds between two lines of progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,22 +228,68 @@ def _features(plane: NDArray[Any]) -> NDArray[np.float32]:
 
 def clicked(
     volume: Volume, boundary: NDArray[np.float32], truth: NDArray[Any], wanted: list[Target]
-) -> list[Solved]:
+) -> Iterator[Solved]:
     """Let the annotator go through some objects."""
     stored = StoredBoundaries(boundary, volume.shape, (FIRST, 0, 0))
-    solved = []
     for dimensions in (2, 3):
         session = ClickSession(volume, boundaries=stored, settings=ClickSettings(volume=dimensions == 3))
         for target in (one for one in wanted if one.dimensions == dimensions):
-            solved.append(annotate(session, target, truth, FIRST))
+            yield annotate(session, target, truth, FIRST)
         session.close()
-    return solved
+
+
+def clicked_unprepared(
+    volume: Volume, model: str, truth: NDArray[Any], wanted: list[Target]
+) -> Iterator[Solved]:
+    """Let the annotator go through some objects, for each of which boundaries are predicted anew."""
+    predictor = Predictor.of(dtn.load_model(model), volume)
+    predictor.predict(0, slice(0, 512), slice(0, 512))  # what is loaded once
+    for target in wanted:
+        boundaries = PredictedBoundaries(lambda: predictor, volume.shape)
+        session = ClickSession(volume, boundaries=boundaries)
+        yield annotate(session, target, truth, FIRST)
+        session.close()
+
+
+class Journal:
+    """Objects that were solved, by what boundaries: in a file, unless it has no path.
+
+    Parameters
+    ----------
+    path
+        A line for each object, as JSON; what is there already is not done again.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._solved: dict[str, list[Solved]] = defaultdict(list)
+        for line in path.read_text().splitlines() if path and path.exists() else ():
+            values = json.loads(line)
+            name = values.pop("boundaries")
+            self._solved[name].append(Solved(**{**values, "seconds": tuple(values["seconds"])}))
+
+    def done(self, name: str) -> int:
+        """Return how many objects are solved."""
+        return len(self._solved[name])
+
+    def all_of(self, name: str, total: int, solving: Iterator[Solved]) -> list[Solved]:
+        """Note objects as they are solved, tell how far it is, and return them with those of before."""
+        told = time.monotonic()
+        for one in solving:
+            self._solved[name].append(one)
+            if self._path:
+                with self._path.open("a") as file:
+                    print(json.dumps({"boundaries": name, **asdict(one)}), file=file)
+            if time.monotonic() - told > NEWS:
+                told = time.monotonic()
+                print(f"{name}: {self.done(name)} of {total} objects", file=sys.stderr)
+        return self._solved[name]
 
 
 def rows_of(name: str, solved: list[Solved]) -> list[dict[str, Any]]:
     """Return a row for objects in a slice, and one for objects through the slices."""
     rows = []
-    for dimensions in (2, 3):
+    for dimensions in sorted({one.dimensions for one in solved}):
         those = [one for one in solved if one.dimensions == dimensions]
         clicks = np.array([one.clicks for one in those])
         later = [second for one in those for second in one.seconds[1:]]
@@ -261,22 +316,33 @@ def main() -> None:
     made.add_argument("--model", default="dtn-snemi3d", help="bundled name or file")
     made.add_argument("--every", type=int, default=1, help="take every Nth object alone")
     made.add_argument(
-        "--only", nargs="*", default=["model", "gradient", "forest"], help="these boundaries alone"
+        "--only",
+        nargs="*",
+        default=["model", "predicted", "gradient", "forest"],
+        help="these boundaries alone",
     )
+    made.add_argument("--journal", type=Path, help="note every object here, and go on from what is noted")
     options = made.parse_args()
     image, labels = snemi3d(options.data)
     truth = labels[FIRST:LAST]
     every = 40 if options.quick else options.every
-    wanted = [*targets(truth, 2)][::every] + [*targets(truth, 3)][::every]
+    flat = [*targets(truth, 2)][::every]
+    wanted = flat + [*targets(truth, 3)][::every]
     volume = volume_from_array(image, VOXEL, "SNEMI3D")
     makers = {
         "model": lambda: of_the_model(image, options.model, options.seed),
         "gradient": lambda: of_the_gradient(image),
         "forest": lambda: of_the_forest(image, labels, options.seed),
     }
-    rows = []
+    rows, journal = [], Journal(options.journal)
     for name in options.only:
-        rows += rows_of(name, clicked(volume, makers[name](), truth, wanted))
+        mine = flat[::FEWER] if name == "predicted" else wanted
+        left = mine[journal.done(name) :]
+        if name == "predicted":
+            solving = clicked_unprepared(volume, options.model, truth, left)
+        else:
+            solving = clicked(volume, makers[name](), truth, left) if left else iter(())
+        rows += rows_of(name, journal.all_of(name, len(mine), solving))
     report(rows, options)
 
 

@@ -1,10 +1,11 @@
-"""How alive the window stays while a volume is predicted.
+"""How alive the window stays while a volume is predicted, and while objects are clicked.
 
     python benchmarks/heartbeat.py [--quick] [--json PATH] [--model NAME_OR_FILE]
 
-Opens napari on the display, predicts a volume of 100 x 1024 x 1024 voxels through the panel, and logs the
-gaps of a 10 ms timer of the window's thread. Goals: the 99th percentile below 100 ms, the longest below
-300 ms. The first row is opening the panel and loading torch, which happens once and has no goal.
+Opens napari on the display, predicts a volume of 100 x 1024 x 1024 voxels through the panel, then clicks
+on objects with the mouse and keeps them, in slices and through the slices, and logs the gaps of a 10 ms timer
+of the window's thread. Goals: the 99th percentile below 100 ms, the longest below 300 ms. The first row is
+opening the panel and loading torch, which happens once and has no goal.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import tempfile
 import time
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +26,11 @@ if TYPE_CHECKING:
     import napari
     from qtpy.QtWidgets import QWidget
 
+    from napari_dtn.phantom import Phantom
+
 BEAT = 10  # ms
 FULL, QUICK = (100, 1024, 1024), (6, 512, 512)
+NM = {"scale": (30, 6, 6), "units": ("nm",) * 3}
 
 
 class Heartbeat:
@@ -108,13 +113,75 @@ def predict_through_panel(panel: QWidget, model: str, output: Path) -> dict[str,
     return heart.row("predict volume")
 
 
-def phantom_like(shape: tuple[int, int, int]) -> np.ndarray:
-    """Repeat the phantom until it fills the shape."""
+def open_clicking(viewer: napari.Viewer, folder: Path) -> QWidget:
+    """Open the other panel over the image, with its true boundaries, and start clicking."""
+    from qtpy.QtWidgets import QLineEdit, QPushButton
+
+    image = viewer.layers["phantom"]
+    boundaries = boundaries_like(image.data.shape)
+    role = {"napari_dtn": {"role": "boundaries"}}
+    viewer.add_image(boundaries, name="phantom boundaries", visible=False, metadata=role, **NM)
+    viewer.layers.selection.active = image
+    _, panel = viewer.window.add_plugin_dock_widget("napari-dtn", "Segment by clicking")
+    panel.findChild(QLineEdit, "click.folder").setText(str(folder))
+    panel.findChild(QPushButton, "click.on").click()
+    wait(lambda: panel.controls.status.text().startswith("Click"), 300)
+    return panel
+
+
+def click_through_panel(viewer: napari.Viewer, panel: QWidget, through: bool, clicks: int) -> dict[str, Any]:
+    """Click where there is something, and keep it; measure while doing so."""
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QComboBox, QPushButton
+
+    from napari_dtn._napari.view import fly_to
+
+    image, keep = viewer.layers["phantom"], panel.findChild(QPushButton, "click.commit")
+    canvas = viewer.window._qt_window._qt_viewer.canvas.native
+    panel.findChild(QComboBox, "click.mode").setCurrentIndex(int(through))
+    rng, heart = np.random.default_rng(int(through)), Heartbeat()
+
+    def rest() -> None:
+        wait(lambda: not panel._lane.busy and not panel._desk.waiting, 300)
+
+    with heart.beating():
+        for _ in range(clicks):
+            fly_to(viewer, image, [int(rng.integers(size // 4, 3 * size // 4)) for size in image.data.shape])
+            QTest.mouseClick(canvas, Qt.LeftButton, Qt.NoModifier, canvas.rect().center())
+            rest()
+            keep.click()
+            rest()
+    return heart.row(f"click {'through the slices' if through else 'in slices'}")
+
+
+@cache
+def phantom() -> Phantom:
+    """Make the phantom, once."""
     from napari_dtn.phantom import make_phantom
 
-    image = make_phantom().image
-    times = [-(-wanted // there) for wanted, there in zip(shape, image.shape, strict=True)]
-    return np.ascontiguousarray(np.tile(image, times)[tuple(slice(size) for size in shape)])
+    return make_phantom()
+
+
+def phantom_like(shape: tuple[int, int, int]) -> np.ndarray:
+    """Repeat the phantom until it fills the shape."""
+    return repeated(phantom().image, shape)
+
+
+def boundaries_like(shape: tuple[int, int, int]) -> np.ndarray:
+    """Repeat the phantom's boundaries until they fill the shape."""
+    from scipy.ndimage import gaussian_filter
+
+    from napari_dtn.metrics import boundary_target
+
+    walls = gaussian_filter(boundary_target(phantom().labels).astype(np.float32), (0, 1, 1))
+    return repeated(np.round(255 * walls).astype(np.uint8), shape)
+
+
+def repeated(volume: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Lay a volume beside itself until it fills the shape."""
+    times = [-(-wanted // there) for wanted, there in zip(shape, volume.shape, strict=True)]
+    return np.ascontiguousarray(np.tile(volume, times)[tuple(slice(size) for size in shape)])
 
 
 def random_model(folder: Path, seed: int = 0) -> str:
@@ -131,25 +198,33 @@ def random_model(folder: Path, seed: int = 0) -> str:
     return str(folder / "random.safetensors")
 
 
-def measure(shape: tuple[int, int, int], model: str, seed: int = 0) -> list[dict[str, Any]]:
-    """Open napari, and predict a volume of this shape; an empty model is a random one."""
+def measure(shape: tuple[int, int, int], model: str, seed: int = 0, clicks: int = 20) -> list[dict[str, Any]]:
+    """Open napari, predict a volume of this shape, and click in it; an empty model is a random one."""
     import napari
 
     viewer = napari.Viewer(title="heartbeat")
     image = phantom_like(shape)
-    viewer.add_image(image, name="phantom", scale=(30, 6, 6), units=("nm",) * 3)
+    viewer.add_image(image, name="phantom", **NM)
     opening = Heartbeat()
     with opening.beating():
         panel = open_panel(viewer)
     with tempfile.TemporaryDirectory() as folder:
         chosen = model or random_model(Path(folder), seed)
         predicting = predict_through_panel(panel, chosen, Path(folder) / "out.zarr")
-    status = panel.controls.status.text()
+        status = panel.controls.status.text()
+        for layer in [one for one in viewer.layers if one.name != "phantom"]:
+            viewer.layers.remove(layer)
+        clicking = open_clicking(viewer, Path(folder) / "objects")
+        clicked = [click_through_panel(viewer, clicking, through, clicks) for through in (False, True)]
+        kept = len(clicking._desk.session.objects.all())
+        clicking.controls.on.click()
+        wait(lambda: clicking._desk.session is None, 60)
     viewer.close()
     facts = {"volume": " x ".join(map(str, shape)), "model": Path(chosen).name}
     return [
         {**opening.row("open the panel, load torch"), **facts, "end": ""},
         {**predicting, **facts, "end": status.split(",")[0]},
+        *({**row, **facts, "model": "", "end": f"{kept} objects"} for row in clicked),
     ]
 
 
@@ -164,7 +239,7 @@ def main() -> None:
     from napari_dtn.nn.bundled import bundled_models
 
     model = options.model or next(iter(bundled_models()), "")
-    rows = measure(QUICK if options.quick else FULL, model, options.seed)
+    rows = measure(QUICK if options.quick else FULL, model, options.seed, 5 if options.quick else 20)
     from common import report  # not earlier: it loads torch, which is part of what is measured
 
     report(rows, options)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 _settings = tempfile.TemporaryDirectory(prefix="napari-dtn-tests-", ignore_cleanup_errors=True)
 os.environ["NAPARI_CONFIG"] = str(Path(_settings.name) / "settings.yaml")
 os.environ["XDG_CACHE_HOME"] = str(Path(_settings.name) / "cache")  # exported graphs, trials
+os.environ["NAPARI_DTN_LIBRARY"] = str(Path(_settings.name) / "models")  # not the user's own
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import pytest  # noqa: E402

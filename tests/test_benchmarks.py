@@ -172,3 +172,64 @@ def test_a_changed_slice_and_its_truth_stay_together(benchmarks: Any, tiny_phant
     reduced, magnified = changes["zoom 0.5"], changes["zoom 2"]
     assert (reduced.annotations != 0).mean() < 0.3
     assert (magnified.annotations != 0).all()
+
+
+def test_clicks_go_on_with_the_objects_that_were_noted(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(project / "benchmarks")
+    import clicks
+
+    monkeypatch.setattr(clicks, "NEWS", 0.0)
+    objects = [clicks.Solved(2 + number % 2, number, True, (0.1,) * number) for number in range(1, 7)]
+    stopped = clicks.Journal(tmp_path / "j").all_of("model", 6, iter(objects[:3]))
+    assert stopped == objects[:3]
+    journal = clicks.Journal(tmp_path / "j")
+    assert journal.done("model") == 3
+    assert journal.done("forest") == 0
+    assert journal.all_of("model", 6, iter(objects[3:])) == objects
+    assert "model: 6 of 6 objects" in capsys.readouterr().err
+    assert [row["mean clicks"] for row in clicks.rows_of("model", objects)] == [4, 3]
+
+
+def test_undo_takes_little_disk_and_memory(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(project / "benchmarks")
+    import undo
+
+    row = undo.measure((16, 512, 512), 14)
+    assert row["edits"] > 10
+    assert row["voxels in objects"] > 20_000
+    assert 0 < row["journal, MB"] < 4, "most of it is what SQLite keeps besides"
+    assert row["memory gained, MB"] < 100
+
+
+@pytest.fixture
+def suggesting(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.syspath_prepend(project / "benchmarks")
+    from importlib import import_module
+
+    yield import_module("suggesting")
+    for name in ("suggesting", "isbi", "strokes", "common"):
+        sys.modules.pop(name, None)
+
+
+def test_strokes_to_an_auc_are_read_off_the_curve(suggesting: Any) -> None:
+    curves = {"random": [(0, 0.8), (4, 0.85), (8, 0.9)], "suggested": [(0, 0.8), (4, 0.9), (8, 0.88)]}
+    rows = suggesting.compared("0", curves)
+    assert [row["AUC of all"] for row in rows] == [0.9, 0.9]
+    assert [row["strokes to it"] for row in rows] == pytest.approx([8, 4])
+    assert rows[1]["fewer than random"] == pytest.approx(0.5)
+    assert suggesting.needed(curves["random"], 0.825) == pytest.approx(2)
+    assert suggesting.needed(curves["random"], 0.95) == float("inf")
+    assert suggesting.mean(list(curves.values()))[1] == (4, pytest.approx(0.875))
+
+
+def test_both_ways_are_annotated_alike(suggesting: Any, tiny_phantom: Phantom) -> None:
+    images, ids = tiny_phantom.image, tiny_phantom.labels.astype(np.uint16)
+    one, other = (suggesting.Annotator(images, ids, seed=3) for _ in range(2))
+    place = 0, slice(0, images.shape[1]), slice(0, images.shape[2])
+    for annotator in (one, other):
+        annotator.annotate(place)
+    assert (one.annotation == other.annotation).all()
+    assert {1, 2} == {*np.unique(one.annotation)} - {0}
+    assert np.count_nonzero(one.annotation) == sum(region.size for region in one.regions)

@@ -76,3 +76,9 @@ def test_a_function_survives_the_import_of_its_namesake(name: str) -> None:
 def test_an_unknown_name_says_so() -> None:
     with pytest.raises(AttributeError, match="no attribute 'segmentt'"):
         _ = napari_dtn.segmentt
+
+
+def test_what_the_teaching_panel_lists_needs_no_torch() -> None:
+    rooms = ["curve", "data", "events", "library", "planning", "preflight"]
+    light = [name for name in rooms if "torch" not in loaded_by(f"import napari_dtn.teach.{name}")]
+    assert light == ["events", "library", "planning", "preflight"]

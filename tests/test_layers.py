@@ -11,7 +11,7 @@ import pytest
 
 LAYERS = "Imports point only down the list of rooms"
 GUI = "Only _napari knows napari, Qt, superqt and magicgui"
-TORCH = "Only nn, predict, classify and train know torch"
+TORCH = "Only nn, predict, classify, train and teach know torch"
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -10,6 +10,9 @@ WHITE = "#FFFFFF"
 DIRECTIONS = (VERMILION, PINK, SKY, YELLOW)
 """Right, down, left, up."""
 
+CLASSES = (VERMILION, SKY, YELLOW, PINK, ORANGE, WHITE)
+"""Of what is annotated: boundary, inside, and further classes in their order; then from the start."""
+
 AREA: tuple[RGBA, ...] = (
     (0.0, 0.25, 0.7, 0.85),
     (0.34, 0.7, 0.91, 0.5),

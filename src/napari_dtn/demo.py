@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dtn.evaluate import evaluate
-from napari_dtn.nn.bundled import bundled_models
+from napari_dtn.nn.bundled import known_models
 from napari_dtn.nn.checkpoint import load_model
 from napari_dtn.phantom import Phantom, PhantomSettings, make_phantom
 from napari_dtn.pictures import save_slice
@@ -83,7 +83,7 @@ def show_demo(folder: str | Path) -> None:
 
 def _named(model: str | Path) -> str:
     """A bundled model's name, or a file's whole path."""
-    return str(model) if str(model) in bundled_models() else str(Path(model).resolve())
+    return str(model) if str(model) in known_models() else str(Path(model).resolve())
 
 
 def _write_phantom(phantom: Phantom, settings: PhantomSettings, folder: Path) -> Volume:

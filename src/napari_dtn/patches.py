@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -142,6 +142,9 @@ class PatchSampler:
         Together with a patch's number it determines the patch.
     context
         Neighbouring slices above, and as many below, that a patch shows too.
+    focus
+        Gives a random annotated voxel ``(z, y, x)`` that the patch is to hold; without it windows lie
+        anywhere.
     """
 
     volume: TrainingVolume
@@ -150,6 +153,7 @@ class PatchSampler:
     augment: AugmentSettings
     seed: int
     context: int = 0
+    focus: Callable[[np.random.Generator], tuple[int, int, int]] | None = None
 
     @cached_property
     def annotated(self) -> Sequence[int]:
@@ -176,21 +180,29 @@ class PatchSampler:
 
     def _draw(self, random: np.random.Generator) -> tuple[Float, Annotation]:
         """A random window that holds annotated pixels."""
-        height, width = self.volume.image.shape[1:]
         for _ in range(_TRIES):
-            z = int(random.choice(self.annotated))
-            y, x = _window(random, height, self.size), _window(random, width, self.size)
+            z, y, x = self._place(random)
             image, annotation = self._look(z, y, x, random)
             if annotation.any():
                 return image, annotation
         return self._around_annotation(z, random)
+
+    def _place(self, random: np.random.Generator) -> tuple[int, slice, slice]:
+        """A random window in a slice."""
+        height, width = self.volume.image.shape[1:]
+        if self.focus is None:
+            z = int(random.choice(self.annotated))
+            return z, _window(random, height, self.size), _window(random, width, self.size)
+        z, y, x = self.focus(random)
+        y, x = (pixel + self.size // 2 - int(random.integers(self.size)) for pixel in (y, x))
+        return z, window_holding(y, height, self.size), window_holding(x, width, self.size)
 
     def _around_annotation(self, z: int, random: np.random.Generator) -> tuple[Float, Annotation]:
         """A window around one annotated pixel, for sparse strokes that random windows miss."""
         height, width = self.volume.image.shape[1:]
         pixels = np.argwhere(np.asarray(self.volume.labels[z]))
         y, x = pixels[random.integers(len(pixels))]
-        sides = _window_holding(int(y), height, self.size), _window_holding(int(x), width, self.size)
+        sides = window_holding(int(y), height, self.size), window_holding(int(x), width, self.size)
         return self._look(z, *sides, random)
 
     def _look(self, z: int, y: slice, x: slice, random: np.random.Generator) -> tuple[Float, Annotation]:
@@ -198,14 +210,15 @@ class PatchSampler:
         matrix = random_matrix(self.augment, random)
         if matrix is None:
             image, annotation = self.volume.window(z, y, x, self.context)
-            return self._filled(image), self._filled(annotation)
+            return filled(image, self.size), filled(annotation, self.size)
         centre = (z, (y.start + y.stop) // 2, (x.start + x.stop) // 2)
         return self.volume.warped_window(centre, matrix, self.size, self.context)
 
-    def _filled(self, window: NDArray[Any]) -> NDArray[Any]:
-        """Pad the window of an image smaller than a patch; the padding, 0, is never annotated."""
-        missing = [(0, self.size - side) for side in window.shape[-2:]]
-        return np.pad(window, [(0, 0)] * (window.ndim - 2) + missing)
+
+def filled(window: NDArray[Any], size: int) -> NDArray[Any]:
+    """Pad the window of an image smaller than a patch; the padding, 0, is never annotated."""
+    missing = [(0, size - side) for side in window.shape[-2:]]
+    return np.pad(window, [(0, 0)] * (window.ndim - 2) + missing)
 
 
 def _window(random: np.random.Generator, length: int, size: int) -> slice:
@@ -218,6 +231,7 @@ def _clipped(start: int, side: int, length: int) -> slice:
     return slice(min(max(start, 0), length), min(max(start + side, 0), length))
 
 
-def _window_holding(pixel: int, length: int, size: int) -> slice:
+def window_holding(pixel: int, length: int, size: int) -> slice:
+    """Return the window of an axis with this pixel in its middle, or as near to it as the axis allows."""
     start = min(max(pixel - size // 2, 0), max(length - size, 0))
     return slice(start, min(start + size, length))

@@ -22,6 +22,12 @@ Filling = Literal["neighbours", "nothing", "warped"]
 VoxelSize = tuple[float, float, float]
 Solver = Literal["multicut", "mean"]
 Overlap = Literal["keep", "replace", "cut"]
+Strength = Literal["auto", "none", "mild", "strong"]
+Freeze = Literal["nothing", "encoder"]
+Statistics = Literal["batch", "kept"]
+AutoFreeze = Literal["auto", "nothing", "encoder"]
+ShapeKind = Literal["mesh", "skeleton"]
+ShapeFormat = Literal["obj", "ply", "glb", "precomputed", "swc"]
 
 
 def usable_cores() -> int:
@@ -213,6 +219,14 @@ class TrainSettings:
         more or fewer of them.
     weight_decay
         Decoupled weight decay of the convolutions.
+    pull
+        How strongly the weights are drawn to those that they started from: the share of the way back that a
+        step goes is this times the learning rate.
+    freeze
+        ``encoder`` keeps the weights of the way down as they are.
+    statistics
+        What maps are normalised by in training: those of each ``batch``, which are averaged for later, or
+        those that the network has, which are ``kept``.
     average
         Decay of the moving average of the weights, which is what is saved; 0 saves the last weights.
     precision
@@ -239,6 +253,9 @@ class TrainSettings:
     warmup: Annotated[int, {"min": 0}] = 200
     cooldown: Annotated[float, {"min": 0.0, "max": 1.0}] = 0.5
     weight_decay: Annotated[float, {"min": 0.0, "max": 1.0}] = 1e-2
+    pull: Annotated[float, {"min": 0.0, "max": 100.0}] = 0.0
+    freeze: Freeze = "nothing"
+    statistics: Statistics = "batch"
     average: Annotated[float, {"min": 0.0, "max": 0.99999}] = 0.998
     precision: TrainPrecision = "auto"
     device: Device = "auto"
@@ -255,6 +272,56 @@ class TrainSettings:
     def cooldown_start(self) -> int:
         """The first step with a falling learning rate."""
         return self.iterations - round(self.iterations * self.cooldown)
+
+
+@dataclass(frozen=True)
+class FineTuneSettings:
+    """How a model learns from annotations; what is left open follows from their amount and the device.
+
+    Parameters
+    ----------
+    minutes
+        Training ends after so many minutes, if it did not before.
+    iterations
+        Most optimiser steps; 0 for as many as the annotation is worth.
+    learning_rate
+        Learning rate after the warm-up; 0 for one that fits the amount of annotation.
+    batch_size
+        Patches a step; 0 for as many as suit the device.
+    augment
+        How much patches are changed at random.
+    freeze
+        What keeps the weights that it has: ``nothing``, or the ``encoder``, the way down.
+    pull
+        How strongly the weights are held near those of the model that training starts from.
+    adapt
+        First let the network see what the volume looks like: the statistics of its batch normalisations are
+        taken from windows of the volume, annotated or not, and kept while it learns.
+    patience
+        Validations without a better one after which training ends; 0 for as many as the plan says.
+    precision
+        ``bfloat16`` (autocast), ``float32``, or ``auto`` for the faster one on this machine.
+    device
+        Where to train.
+    seed
+        Seed of the patches.
+    """
+
+    minutes: Annotated[float, {"min": 0.05, "max": 100_000.0}] = 3.0
+    iterations: Annotated[int, {"min": 0, "max": 10_000_000}] = 0
+    learning_rate: Annotated[float, {"min": 0.0, "max": 1.0}] = 0.0
+    batch_size: Annotated[int, {"min": 0, "max": 1024}] = 0
+    augment: Strength = "auto"
+    freeze: AutoFreeze = "auto"
+    pull: Strength = "auto"
+    adapt: bool = True
+    patience: Annotated[int, {"min": 0, "max": 1_000_000}] = 0
+    precision: TrainPrecision = "auto"
+    device: Device = "auto"
+    seed: Annotated[int, {"min": 0}] = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -381,6 +448,30 @@ class ClickSettings:
     window: Annotated[int, {"min": 64, "max": 65536}] = 512
     reach: Annotated[int, {"min": 1, "max": 1024}] = 8
     memory: Annotated[int, {"min": 64, "max": 1048576}] = 1024
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class ShapeSettings:
+    """How the shapes of objects are found.
+
+    Parameters
+    ----------
+    memory
+        What the box of an object may take in memory, in MiB; a larger one is made coarser, along its finest
+        axis first, until it fits.
+    smoothing
+        Rounds in which each vertex of a mesh moves to the mean of its neighbours; 0 leaves the steps of the
+        voxels.
+    spacing
+        Branches of a skeleton that lie within this distance of a thicker one count as its flesh, in nm.
+    """
+
+    memory: Annotated[int, {"min": 1, "max": 1048576}] = 256
+    smoothing: Annotated[int, {"min": 0, "max": 100}] = 2
+    spacing: Annotated[float, {"min": 0, "max": 100_000}] = 200.0
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -130,7 +130,7 @@ def test_click_keep_undo_redo_by_mouse_and_keys(qtbot, panel) -> None:
     click(qtbot, panel, THIRD)
     key(qtbot, panel, Qt.Key_Return)
     assert (labels(panel)[FIRST], labels(panel)[THIRD]) == (1, 2)
-    assert control(panel, "objects").rowCount() == 2
+    assert len(control(panel, "objects").rows.rows) == 2
     key(qtbot, panel, Qt.Key_Z, Qt.ControlModifier)
     assert (labels(panel)[FIRST], labels(panel)[THIRD]) == (1, 0)
     key(qtbot, panel, Qt.Key_Z, Qt.ControlModifier | Qt.ShiftModifier)

@@ -1,4 +1,4 @@
-"""The window stays alive during a prediction: benchmarks/heartbeat.py, small and with loose limits."""
+"""The window stays alive while predicting and clicking: benchmarks/heartbeat.py, small, with loose limits."""
 
 from __future__ import annotations
 
@@ -30,6 +30,21 @@ def test_the_window_stays_alive(heartbeat, make_napari_viewer, tmp_path) -> None
     assert panel.controls.status.text().startswith("3 slices in ")
     assert row["p99_ms"] < 250, row
     assert row["max_ms"] < 1000, row
+
+
+def test_the_window_stays_alive_while_objects_are_clicked(heartbeat, make_napari_viewer, tmp_path) -> None:
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(heartbeat.phantom_like((6, 512, 700)), name="phantom", **heartbeat.NM)
+    panel = heartbeat.open_clicking(viewer, tmp_path / "objects")
+    rows = [heartbeat.click_through_panel(viewer, panel, through, 3) for through in (False, True)]
+    kept = panel._desk.session.objects.all()
+    panel.controls.on.click()
+    heartbeat.wait(lambda: panel._desk.session is None, 60)
+    assert len(kept) >= 3
+    assert max(one.slices for one in kept) > 1
+    for row in rows:  # of too few beats for a percentile
+        assert row["median_ms"] < 100, row
+        assert row["max_ms"] < 1000, row
 
 
 def test_a_blocked_window_is_noticed(heartbeat, qtbot) -> None:

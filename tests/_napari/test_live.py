@@ -16,10 +16,10 @@ from napari_dtn._napari.job import stop_all_jobs
 from napari_dtn._napari.pyramid import Pyramid
 from napari_dtn._napari.stack import SliceStack
 from napari_dtn._napari.view import part_in_view
+from napari_dtn.bounded import Bounded
 from napari_dtn.garbage import short_collections
 from napari_dtn.nn.checkpoint import load_model
 from napari_dtn.predict import Predictor, as_uint8, predict_slice
-from napari_dtn.predict.caching import Bounded
 from napari_dtn.predict.mosaic import COMPLETE, Mosaic, Picture
 from napari_dtn.settings import PredictSettings
 from napari_dtn.volume.opening import volume_from_array

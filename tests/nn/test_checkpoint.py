@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from napari_dtn.nn import checkpoint
+from napari_dtn.nn import bundled
 from napari_dtn.nn.checkpoint import (
     KEY,
     ModelCard,
@@ -164,7 +164,7 @@ def test_a_card_without_newer_fields_takes_their_defaults(saved: Path) -> None:
 
 
 def test_an_unknown_name_says_what_there_is(monkeypatch: pytest.MonkeyPatch, saved: Path) -> None:
-    monkeypatch.setattr(checkpoint, "bundled_models", lambda: {"dtn-snemi3d": saved})
+    monkeypatch.setattr(bundled, "bundled_models", lambda: {"dtn-snemi3d": saved})
     assert find_model("dtn-snemi3d") == saved
     with pytest.raises(FileNotFoundError, match=r"'dtn-snemi'.*\.safetensors.*dtn-snemi3d"):
         load_model("dtn-snemi")

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from napari_dtn.bounded import Bounded
 from napari_dtn.nn.checkpoint import load_model
 from napari_dtn.predict import LivePart, LivePrediction, Predictor, View, as_uint8, use_threads
-from napari_dtn.predict.caching import Bounded, Folder
+from napari_dtn.predict.caching import Folder
 from napari_dtn.predict.mosaic import COMPLETE, Mosaic, scales_of
 from napari_dtn.predict.view import AT_ONCE, Lattice, passes, tiles_over
 from napari_dtn.settings import LiveSettings, PredictSettings
@@ -263,17 +264,6 @@ def test_nothing_on_disk_unless_asked_or_without_a_file(predictor: Predictor, tm
 
 
 # ---- the stores
-
-
-def test_the_array_not_asked_for_longest_goes_first() -> None:
-    store = Bounded(30)
-    for key in "abc":
-        store.put(key, np.full(10, ord(key), np.uint8))
-    store.get("a")
-    store.put("d", np.zeros(10, np.uint8))
-    assert [store.get(key) is not None for key in "abcd"] == [True, False, True, True]
-    store.put("a", np.zeros(25, np.uint8))
-    assert (len(store), store.nbytes) == (1, 25)
 
 
 def test_the_oldest_files_go_and_a_damaged_one_is_missing(tmp_path: Path) -> None:

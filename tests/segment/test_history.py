@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -166,3 +168,61 @@ def test_killed_at_any_moment_it_opens_at_the_last_edit(tmp_path: Path) -> None:
         assert (labels[:] == done - 1).all()
         history.redo()
         history.close()
+
+
+def test_two_arrays_have_one_line_of_edits(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    labels, beside = np.zeros(SHAPE, np.uint32), np.zeros(SHAPE, np.uint8)
+    history = History(tmp_path / "journal", labels, {"beside": beside})
+    told = []
+    history.made.connect(told.append)
+    states = [(labels.copy(), beside.copy())]
+    for array, name in ((labels, "objects"), (beside, "beside")) * 3:
+        history.edit("", some_patches(rng, array), name)
+        states.append((labels.copy(), beside.copy()))
+    for state in reversed(states[:-1]):
+        history.undo()
+        assert (labels == state[0]).all()
+        assert (beside == state[1]).all()
+    for state in states[1:]:
+        history.redo()
+        assert (labels == state[0]).all()
+        assert (beside == state[1]).all()
+    order = ["objects", "beside"] * 3
+    assert [edit.array for edit in told] == order + order[::-1] + order
+    for name, array in history.arrays.items():
+        voxels = sum(one.voxels for one in history.extents(array=name))
+        assert voxels == np.count_nonzero(array)
+
+
+OLD_JOURNAL = """
+create table edits (number integer primary key, what text not null);
+create table patches (edit integer not null, z integer, y0 integer, y1 integer, x0 integer,
+    x1 integer, changed blob, before blob, after blob);
+create table extents (id integer, z integer, voxels integer, sum_y integer, sum_x integer,
+    y0 integer, y1 integer, x0 integer, x1 integer, primary key (id, z));
+create table notes (key text primary key, value text not null);
+insert into edits values (1, 'object 7');
+insert into extents values (7, 2, 6, 3, 6, 0, 2, 0, 3);
+insert into notes values ('position', '1');
+"""
+
+
+def test_a_journal_of_objects_alone_goes_on(tmp_path: Path) -> None:
+    """Written by the first version, which knew one array."""
+    labels, beside = np.zeros(SHAPE, np.uint32), np.zeros(SHAPE, np.uint8)
+    labels[2, :2, :3] = 7
+    patch = patch_between(2, (0, 0), np.zeros((2, 3), np.uint32), labels[2, :2, :3])
+    row = (1, patch.z, *patch.y, *patch.x, patch.where, patch.before, patch.after)
+    with closing(sqlite3.connect(tmp_path / "journal")) as old:
+        old.executescript(OLD_JOURNAL)
+        old.execute("insert into patches values (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        old.commit()
+    history = History(tmp_path / "journal", labels, {"beside": beside})
+    history.edit("", some_patches(np.random.default_rng(6), beside), "beside")
+    history.undo()
+    assert not beside.any()
+    assert history.undo().what == "object 7"
+    assert not labels.any()
+    history.redo()
+    assert [one.voxels for one in history.extents(7)] == [6]

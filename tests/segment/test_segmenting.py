@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,13 +16,17 @@ from scipy.ndimage import gaussian_filter
 
 import napari_dtn as dtn
 from napari_dtn.cli import main
+from napari_dtn.durable import make_durable
 from napari_dtn.metrics import boundary_target, label_scores
 from napari_dtn.phantom import Phantom, PhantomSettings, make_phantom
-from napari_dtn.segmenting import segment_steps
+from napari_dtn.segmenting import segment_steps, work
 from napari_dtn.settings import Roi, SegmentSettings
 from napari_dtn.volume.opening import open_volume
 from napari_dtn.volume.writing import read_attributes, write_image
 from support.engine import files_in, run_program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SHAPE = (9, 600, 600)
 IN_PARTS = SegmentSettings(part_slices=3, part_side=256)
@@ -178,19 +183,81 @@ def test_other_settings_do_not_go_on_with_unfinished_work(boundaries: Path, tmp_
     assert facts["settings"]["part_slices"] == 3
 
 
+def test_what_is_recorded_as_done_is_on_the_disk(
+    boundaries: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chunks() -> set[Path]:
+        return {file for file in tmp_path.rglob("fragments.zarr/c/**/*") if file.is_file()}
+
+    done: list[tuple[str, int]] = []
+    made: set[Path] = set()
+
+    def spy(owner: Any, name: str) -> None:
+        real = getattr(owner, name)
+
+        def spied(*arguments: Any) -> Any:
+            done.append((name, len(chunks())))
+            return real(*arguments)
+
+        monkeypatch.setattr(owner, name, spied)
+
+    def durable(folder: Path, files: Iterable[Path]) -> None:
+        made.update(files)
+        make_durable(folder, made)
+
+    monkeypatch.setattr(work, "make_durable", durable)
+    for owner, name in ((work, "make_durable"), (os, "fsync"), (Path, "replace")):
+        spy(owner, name)
+    steps = segment_steps(boundaries, tmp_path / "labels.zarr", settings=IN_PARTS)
+    next(steps)
+    assert done[-3:] == [("make_durable", 3), ("fsync", 3), ("replace", 3)]
+    assert made == chunks()
+
+
+@pytest.mark.slow
+def test_a_lost_worker_is_replaced_and_the_labels_are_those_of_one_process(
+    boundaries: Path, in_parts: Path, tmp_path: Path
+) -> None:
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+    ):
+        before, killed = client.run(os.getpid), False
+        address = cluster.scheduler_address
+        for event in segment_steps(
+            boundaries, tmp_path / "labels.zarr", settings=IN_PARTS, scheduler=address
+        ):
+            if not killed and event.done >= event.total / 4:  # half of the parts are cut
+                os.kill(next(iter(before.values())), signal.SIGKILL)
+                killed = True
+        assert killed
+    assert files_in(tmp_path / "labels.zarr") == files_in(in_parts)
+
+
 def test_workers_make_the_same_labels(boundaries: Path, in_parts: Path, tmp_path: Path) -> None:
     labels_of(boundaries, tmp_path / "labels.zarr", IN_PARTS, workers=2)
     assert files_in(tmp_path / "labels.zarr") == files_in(in_parts)
 
 
-def test_labels_go_into_an_image(boundaries: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["0.5", "0.4"])
+def test_labels_go_into_an_image(boundaries: Path, tmp_path: Path, version: str) -> None:
     image = tmp_path / "image.zarr"
     write_image(
-        image, tissue().image[:2, :200, :200], voxel_size=(30, 6, 6), translation=(300, 0, 0), attributes={}
+        image,
+        tissue().image[:2, :200, :200],
+        voxel_size=(30, 6, 6),
+        translation=(300, 0, 0),
+        attributes={},
+        version=version,
     )
     region = ["--z", "10:12", "--y", "0:200", "--x", "0:200"]
     assert main(["segment", str(boundaries), "--into", str(image), "--image", str(image), *region]) == 0
-    assert zarr.open(str(image / "labels")).attrs["ome"]["labels"] == ["objects"]
+    listed = zarr.open(str(image / "labels"))
+    assert (listed.attrs["ome"] if version == "0.5" else listed.attrs)["labels"] == ["objects"]
+    assert listed["objects"].metadata.zarr_format == listed.metadata.zarr_format
+    assert listed.metadata.zarr_format == (3 if version == "0.5" else 2)
     labels = open_volume(image / "labels" / "objects")
     assert labels.shape == (2, 200, 200)
     assert (

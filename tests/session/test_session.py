@@ -14,6 +14,7 @@ import pytest
 
 from napari_dtn.session import Changed, ClickSession, Grown, Prompt
 from napari_dtn.session.boundaries import PANE, PredictedBoundaries, StoredBoundaries
+from napari_dtn.session.committed import Committed
 from napari_dtn.volume.opening import open_volume
 
 if TYPE_CHECKING:
@@ -132,6 +133,34 @@ def test_committed_objects_get_fresh_ids_and_facts(session, rooms) -> None:
     session.undo()
     session.click(MIDDLES[1])
     assert session.commit() == 3  # an id that was undone is not used again
+
+
+def test_facts_follow_every_change_and_only_what_changed_is_looked_up(session, rooms, monkeypatch) -> None:
+    for number in (1, 2, 6):
+        session.click(MIDDLES[number])
+        session.commit()
+    session.objects.all()
+    asked = []
+    extents = session.objects.history.extents
+    monkeypatch.setattr(session.objects.history, "extents", lambda *one: asked.append(one) or extents(*one))
+    session.objects.colour(2, "#ff8800")
+    session.objects.hide(3)
+    asked.clear()
+    facts = session.objects.all()
+    assert asked == [(2,), (3,)]
+    assert [(one.id, one.colour, one.hidden) for one in facts] == [
+        (1, "", False),
+        (2, "#ff8800", False),
+        (3, "", True),
+    ]
+    session.objects.merge([1, 2])
+    assert [one.id for one in session.objects.all()] == [1, 3]
+    session.undo()
+    restored = session.objects.all()
+    boxes = {"box": facts[0].box}  # of what has lost voxels it may be larger than need be
+    assert [replace(restored[0], **boxes), *restored[1:]] == facts
+    again = Committed(session.objects.history, rooms.volume.voxel_size, lambda edit: None)
+    assert again.all() == restored
 
 
 def test_a_committed_object_is_taken_up_again(session, rooms) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
@@ -20,10 +21,12 @@ from qtpy.QtWidgets import (
 
 from napari_dtn._napari.controls import row, shrinking_box
 from napari_dtn._napari.form import named
-from napari_dtn._napari.object_table import ObjectTable
+from napari_dtn._napari.object_controls import ObjectControls
 from napari_dtn.settings import ClickSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari_dtn._napari.click_desk import Source
     from napari_dtn._napari.layer_choice import LayerChoice
 
@@ -59,7 +62,8 @@ class ClickControls(QWidget):
         self._make_wishes()
         self._make_actions()
         self.tools = {name: named(QPushButton(text), f"{NAME}.{name}", tip) for name, text, tip in TOOLS}
-        self.objects = named(ObjectTable(), f"{NAME}.objects", "Kept objects; a click on a row flies there.")
+        self.kept = ObjectControls()
+        self.objects = self.kept.table
         self.keys = named(
             QLabel(KEYS), f"{NAME}.keys", "Mouse and keys over the canvas while clicking is on."
         )
@@ -140,7 +144,7 @@ class ClickControls(QWidget):
         layout.addWidget(row(*self.actions_.values()))
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
-        layout.addWidget(self.objects, 1)
+        layout.addWidget(self.kept, 1)
         grid = QGridLayout()
         for place, button in enumerate(self.tools.values()):
             grid.addWidget(button, place // 3, place % 3)
@@ -177,13 +181,15 @@ class ClickControls(QWidget):
 
     def show_progress(self, done: int, total: int) -> None:
         """Fill the bar; a total of 0 means that the end is not known."""
-        self.progress.setRange(0, total)
-        self.progress.setValue(done)
+        with _painted_later(self.progress):
+            self.progress.setRange(0, total)
+            self.progress.setValue(done)
 
     def show_rest(self) -> None:
         """Empty the bar."""
-        self.progress.setRange(0, 1)
-        self.progress.reset()
+        with _painted_later(self.progress):
+            self.progress.setRange(0, 1)
+            self.progress.reset()
 
     def show_on(self, on: bool) -> None:
         """Enable what needs a session, or what comes before it."""
@@ -193,3 +199,13 @@ class ClickControls(QWidget):
             widget.setEnabled(on)
         for widget in (self.image, self.source, self.folder, self.folder_choice):
             widget.setEnabled(not on)
+
+
+@contextmanager
+def _painted_later(bar: QProgressBar) -> Iterator[None]:
+    """Change a bar that would paint itself, and all of the window with it, at every change."""
+    bar.setUpdatesEnabled(False)
+    try:
+        yield
+    finally:
+        bar.setUpdatesEnabled(True)

@@ -69,6 +69,13 @@ class State:
     words: str
 
 
+@dataclass(frozen=True)
+class Followed:
+    """The coarser levels of the labels are up to them in another slice; so many are left."""
+
+    left: int
+
+
 Action = Callable[["ClickSession"], "Iterator[Searching | Grown | str]"]
 
 
@@ -117,7 +124,7 @@ class ClickDesk:
         yield from self.run()
 
     def run(self) -> Iterator[Any]:
-        """Do what waits, until nothing is left."""
+        """Do what waits, until nothing is left; then let the labels' coarser levels follow."""
         while self._waiting and self.session is not None:
             action, _ = self._waiting.popleft()
             words = ""
@@ -129,11 +136,15 @@ class ClickDesk:
                 if any(outdates for _, outdates in self._waiting):
                     break
             yield self._state(words)
+        for left in self.session.follow() if self.session is not None else ():
+            yield Followed(left)
+            if self._waiting:
+                return
 
     def close(self) -> None:
-        """Close the session; its folder has everything."""
+        """Leave the session; its folder has everything."""
         if self.session is not None:
-            self.session.close()
+            self.session.leave()
             self.session = None
 
     def _state(self, words: str, anew: bool = False) -> State:

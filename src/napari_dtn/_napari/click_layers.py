@@ -9,9 +9,13 @@ import numpy as np
 from napari_dtn._napari.layers import KEY, place_of
 from napari_dtn._napari.overlays import find, selection_kept
 from napari_dtn._napari.painted import PaintedLabels
+from napari_dtn._napari.pyramid import Level
 from napari_dtn.colours import ORANGE, SKY, YELLOW
+from napari_dtn.segment.windows import lay
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import napari.layers
     import napari.viewer
     from numpy.typing import NDArray
@@ -23,21 +27,37 @@ _POINT = 15.0  # pixels of the image
 
 
 class MaskStack:
-    """A mask as layer data, uint8; it is replaced while it is shown.
+    """A mask as layer data of one scale or several, uint8; it is replaced while it is shown.
 
     Parameters
     ----------
-    shape
-        Of the volume, (Z, Y, X).
+    shapes
+        Of the volume, (Z, Y, X), and of its coarser scales.
     """
 
     ndim = 3
     dtype = np.dtype(np.uint8)
+    classes = 1
 
-    def __init__(self, shape: tuple[int, int, int]) -> None:
-        self.shape = shape
-        self.size = int(np.prod(shape, dtype=object))
+    def __init__(self, shapes: Sequence[tuple[int, int, int]]) -> None:
+        self._shapes = tuple(shapes)
+        self.shape = self._shapes[0]
+        self.size = int(np.prod(self.shape, dtype=object))
         self.mask: Mask | None = None
+
+    @property
+    def levels(self) -> list[Level]:
+        """The arrays of a multiscale layer, the finest first."""
+        return [Level(self, scale, tuple(map(range, shape))) for scale, shape in enumerate(self._shapes)]
+
+    def read(self, scale: int, z: int, y: slice, x: slice) -> NDArray[np.uint8]:
+        """Return a window of slice z at a scale, ``(1, height, width)``: every so many-th pixel."""
+        out = np.zeros((1, y.stop - y.start, x.stop - x.start), np.uint8)
+        if self.mask is not None and z in self.mask.slices:
+            step, (first, top, left) = 2**scale, self.mask.origin
+            plane = self.mask.inside[z - first, -top % step :: step, -left % step :: step]
+            lay(plane, (-(-top // step), -(-left // step)), out[0], y, x)
+        return out
 
     def __getitem__(self, key: Any) -> NDArray[np.uint8]:
         if self.mask is None:
@@ -64,12 +84,12 @@ class ClickLayers:
         self, viewer: napari.viewer.Viewer, image: napari.layers.Layer, session: ClickSession
     ) -> None:
         self._viewer, self.image = viewer, image
-        self._stack = MaskStack(session.volume.shape)
-        self.painted = PaintedLabels(session.labels)
+        self._stack = MaskStack([level.shape for level in session.levels])
+        self.painted = PaintedLabels(session.levels)
         place = place_of(image)
         with selection_kept(viewer):
-            self.objects = self._put(viewer.add_labels, self.painted, OBJECTS, opacity=0.45, **place)
-            self.work = self._put(viewer.add_labels, self._stack, WORK, opacity=0.6, **place)
+            self.objects = self._put(self._add_objects, self.painted, OBJECTS, opacity=0.45, **place)
+            self.work = self._put(self._add_work, self._stack, WORK, opacity=0.6, **place)
             self.clicks = self._put(viewer.add_points, np.empty((0, 3)), CLICKS, ndim=3, size=_POINT, **place)
         self.work.colormap = _one_colour()
         self.clicks.border_color = "black"
@@ -80,6 +100,17 @@ class ClickLayers:
         if old is not None:
             self._viewer.layers.remove(old)
         return add(data, name=f"{self.image.name} {what}", metadata={KEY: {"role": what}}, **look)
+
+    def _add_objects(self, painted: PaintedLabels, **look: Any) -> Any:
+        from napari_dtn._napari.pyramid_labels import PyramidLabels
+
+        if len(painted.levels) == 1:
+            return self._viewer.add_labels(painted, **look)
+        return self._viewer.add_layer(PyramidLabels(painted, **look))
+
+    def _add_work(self, stack: MaskStack, **look: Any) -> Any:
+        levels = stack.levels
+        return self._viewer.add_labels(stack if len(levels) == 1 else levels, **look)
 
     def there(self) -> bool:
         """Whether all of them are in the viewer."""
@@ -98,11 +129,14 @@ class ClickLayers:
             self.clicks.face_color = [SKY if positive else ORANGE for _, positive in points]
             self.clicks.symbol = ["cross" if positive else "x" for _, positive in points]
 
-    def show_objects(self, settled: bool) -> None:
-        """Show the committed objects anew; once all that was painted is on disk, from there."""
-        if settled:
-            self.painted.settle()
+    def show_objects(self) -> None:
+        """Show the committed objects anew."""
         self.objects.refresh()
+
+    def settle(self) -> None:
+        """Show what was painted from the disk, where all of it is now."""
+        if self.painted.settle():
+            self.objects.refresh()
 
     def remove(self) -> None:
         """Take them out of the viewer; the objects stay as a layer of their own."""

@@ -17,9 +17,10 @@ from napari_dtn._napari.controls import spare_cores
 from napari_dtn._napari.job import Lane, notify_error, show_logged_warnings
 from napari_dtn._napari.layer_choice import LayerChoice
 from napari_dtn._napari.layers import BOUNDARIES, check_image, default_output, role_of, snapshot_of
+from napari_dtn._napari.object_shapes import ObjectShapes
 from napari_dtn._napari.stack import SliceStack
 from napari_dtn._napari.view import fly_to
-from napari_dtn.nn.bundled import bundled_models
+from napari_dtn.nn.bundled import known_models
 from napari_dtn.settings import PredictSettings
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class ClickPanel(QWidget):
         self._choice = LayerChoice(viewer)
         self.controls = ClickControls(self._choice)
         self._lane = Lane(self)
-        self._lanes = [self._lane]
+        self._shapes = ObjectShapes(viewer, self.controls.kept, lambda change: self._ask(desk.edited(change)))
+        self._lanes = [self._lane, self._shapes.lane]
         self._clicks = Clicks(viewer, self)
         self._keys = Keys(
             viewer,
@@ -113,10 +115,12 @@ class ClickPanel(QWidget):
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
         """Stop what runs."""
         self._leave()
+        self._shapes.close()
         super().closeEvent(event)
 
     def _leave(self) -> None:
         self._clicks.watch(None)
+        self._shapes.leave()
         self._desk.forget()
         self._lane.cancel()
         if self._layers is not None:
@@ -139,7 +143,7 @@ class ClickPanel(QWidget):
         image = self._choice.layer
         layers = [one for one in self._viewer.layers if image is not None and _is_whole(one, image)]
         sources = [_source_of(layer, image) for layer in layers]
-        models = [desk.Source(f"predict with {name}", model=name) for name in bundled_models()]
+        models = [desk.Source(f"predict with {name}", model=name) for name in known_models()]
         self.controls.show_sources(sources + models)
 
     def _choose_folder(self, checked: bool = False) -> None:
@@ -237,6 +241,9 @@ class ClickPanel(QWidget):
     def _on_step(self, step: Any) -> None:
         if isinstance(step, desk.State):
             self._show_state(step)
+        elif isinstance(step, desk.Followed):
+            if self._layers is not None and not step.left:
+                self._layers.show_objects()
         elif self._layers is not None and hasattr(step, "mask"):
             self._layers.show_mask(step.mask)
             self._show_status(f"Looking … {step.mask.voxels:,} voxels in {step.slices} slices.")
@@ -262,8 +269,8 @@ class ClickPanel(QWidget):
         self._layers.show_mask(state.mask)
         self._layers.show_prompts(state.prompts)
         if state.objects is not None:
-            self.controls.objects.show_objects(state.objects)
-            self._layers.show_objects(settled=not self._desk.waiting)
+            self._shapes.show(state.session, self._layers, state.objects)
+            self._layers.show_objects()
         if state.words:
             self._show_status(state.words)
 
@@ -278,6 +285,8 @@ class ClickPanel(QWidget):
             self._ask(desk.shown)
         elif self._desk.waiting:
             self._lane.start("That", self._desk.run)
+        else:
+            self._layers.settle()
 
     def _show_status(self, text: str) -> None:
         self.controls.status.setText(text)

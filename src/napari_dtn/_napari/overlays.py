@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from napari_dtn._napari.layers import BOUNDARIES, BOUNDARY_LOOK, KEY, role_of, same_place
-from napari_dtn._napari.pyramid import Level, Pyramid
+from napari_dtn._napari.pyramid import Pyramid
 from napari_dtn._napari.stack import SliceStack
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def end_live(layer: napari.layers.Layer) -> None:
 
 def pyramid_of(layer: napari.layers.Layer) -> Pyramid | None:
     """Return the pyramid of a layer that Live has used."""
-    finest = layer.data[0] if layer.multiscale else None
-    return finest.pyramid if isinstance(finest, Level) else None
+    pyramid = getattr(layer.data[0], "pyramid", None) if layer.multiscale else None
+    return pyramid if isinstance(pyramid, Pyramid) else None
 
 
 def stack_of(layer: napari.layers.Layer) -> SliceStack | None:

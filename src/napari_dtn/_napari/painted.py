@@ -2,91 +2,152 @@
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from napari_dtn._napari.pyramid import Level
 from napari_dtn.segment.patches import Patch, patch_between
+from napari_dtn.segment.windows import lay
 
-Plane = NDArray[np.uint32]
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+Ids = NDArray[np.uint32]
+_TILE = 512  # pixels of a side: what is kept in memory of a slice that a brush touches
 
 
 class PaintedLabels:
-    """Array-like (Z, Y, X), uint32, that keeps what is painted in memory.
+    """Array-like (Z, Y, X), uint32, that keeps what is painted in memory; its coarser scales show that too.
 
     Parameters
     ----------
-    labels
-        On disk, (Z, Y, X); only read.
+    levels
+        On disk, (Z, Y, X), each with half the rows and columns of the one before; only read.
     """
 
     ndim = 3
     dtype = np.dtype(np.uint32)
+    classes = 1
 
-    def __init__(self, labels: Any) -> None:
-        self._labels = labels
-        self.shape: tuple[int, ...] = labels.shape
-        self.size = int(np.prod(labels.shape, dtype=object))
-        self._painted: dict[int, Plane] = {}  # since the last stroke ended
-        self._taken: dict[int, Plane] = {}  # on the way to the disk
+    def __init__(self, levels: Sequence[Any]) -> None:
+        self._disk = tuple(levels)
+        self._labels = self._disk[0]
+        self.shape: tuple[int, ...] = self._labels.shape
+        self.size = int(np.prod(self.shape, dtype=object))
+        self._painted: dict[tuple[int, int, int], Ids] = {}  # tiles, since the last stroke ended
+        self._taken: dict[tuple[int, int, int], Ids] = {}  # on the way to the disk
+
+    @property
+    def levels(self) -> list[Level]:
+        """The arrays of a multiscale layer, the finest first."""
+        return [Level(self, scale, tuple(map(range, one.shape))) for scale, one in enumerate(self._disk)]
 
     def take(self) -> list[Patch]:
         """Return what was painted since this was asked last."""
-        patches = [patch_between(z, (0, 0), self._before(z), plane) for z, plane in self._painted.items()]
+        patches = [
+            patch_between(key[0], (key[1] * _TILE, key[2] * _TILE), self._before(key), tile)
+            for key, tile in self._painted.items()
+        ]
         self._taken |= self._painted
         self._painted = {}
         return [patch for patch in patches if patch is not None]
 
-    def settle(self) -> None:
-        """Read from the disk again: all that was taken is there."""
-        self._taken = {}
+    def settle(self) -> bool:
+        """Read from the disk again, all that was taken is there; return whether it was anything."""
+        anything, self._taken = bool(self._taken), {}
+        return anything
+
+    def read(self, scale: int, z: int, y: slice, x: slice) -> Ids:
+        """Return a window of slice z at a scale, ``(1, height, width)``.
+
+        In coarser scales every so many-th pixel stands for what is painted, until it is recorded.
+        """
+        out: Ids = np.array(self._disk[scale][z, y, x])
+        step = 2**scale
+        for (at, row, column), tile in (self._taken | self._painted).items():
+            if at == z:
+                lay(tile[::step, ::step], (row * _TILE // step, column * _TILE // step), out, y, x)
+        return out[None]
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         z, *others = key if isinstance(key, tuple) else (key,)
-        place = tuple(others) or (slice(None),)
+        place = (*others, slice(None), slice(None))[:2]
         if isinstance(z, (int, np.integer)):
-            plane = self._plane(int(z))
-            found: Plane = np.asarray(self._labels[int(z)] if plane is None else plane)[place]
+            (y, x), inside = self._window(place)
+            found: Ids = self.read(0, int(z), y, x)[0][inside]
             return found
         if isinstance(z, slice):
             planes = [np.asarray(self[one, *place]) for one in range(*z.indices(self.shape[0]))]
             return np.stack(planes) if planes else np.zeros((0, *self.shape[1:]), self.dtype)
         out = np.empty(np.broadcast(z, *place).shape, self.dtype)
         for one, where, there in _by_slice(z, place):
-            out[where] = self[one][there]
+            out[where] = self[one, *there]
         return out
 
     def __setitem__(self, key: Any, value: Any) -> None:
         z, *others = key
         if isinstance(z, (int, np.integer)):
-            self._own(int(z))[tuple(others)] = value
+            self._paint(int(z), tuple(others), value)
         elif isinstance(z, slice):
             slices = range(*z.indices(self.shape[0]))
             values = np.broadcast_to(value, (len(slices), *np.shape(value)[-2:])) if np.ndim(value) else None
             for row, one in enumerate(slices):
-                self._own(one)[tuple(others)] = value if values is None else values[row]
+                self._paint(one, tuple(others), value if values is None else values[row])
         else:
             for one, where, there in _by_slice(z, tuple(others)):
-                self._own(one)[there] = np.broadcast_to(value, where.shape)[where]
+                self._paint(one, there, np.broadcast_to(value, where.shape)[where])
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:], dtype=dtype)
 
-    def _plane(self, z: int) -> Plane | None:
-        return self._painted.get(z, self._taken.get(z))
+    def _window(self, place: tuple[Any, ...]) -> tuple[tuple[slice, slice], tuple[Any, ...]]:
+        """Return the rows and columns that an index reaches, and the index within these."""
+        (y, rows), (x, columns) = (_reach(*one) for one in zip(place, self.shape[1:], strict=True))
+        return (y, x), (rows, columns)
 
-    def _before(self, z: int) -> Plane:
-        return self._taken[z] if z in self._taken else np.asarray(self._labels[z])
+    def _paint(self, z: int, place: tuple[Any, ...], value: Any) -> None:
+        (y, x), inside = self._window(place)
+        window = self.read(0, z, y, x)[0]
+        window[inside] = value
+        for row, column in product(_tiles(y), _tiles(x)):
+            tile = self._own((z, row, column))
+            rows, columns = (
+                slice(i * _TILE, i * _TILE + n) for i, n in zip((row, column), tile.shape, strict=True)
+            )
+            lay(window, (y.start, x.start), tile, rows, columns)
 
-    def _own(self, z: int) -> Plane:
-        """Return a slice of ours to paint on."""
-        if z not in self._painted:
-            self._painted[z] = np.array(self._before(z))
-        return self._painted[z]
+    def _before(self, key: tuple[int, int, int]) -> Ids:
+        if key in self._taken:
+            return self._taken[key]
+        z, y, x = key[0], key[1] * _TILE, key[2] * _TILE
+        return np.asarray(self._labels[z, y : y + _TILE, x : x + _TILE])
+
+    def _own(self, key: tuple[int, int, int]) -> Ids:
+        """Return a tile of ours to paint on."""
+        if key not in self._painted:
+            self._painted[key] = np.array(self._before(key))
+        return self._painted[key]
 
 
-def _by_slice(z: Any, others: tuple[Any, ...]) -> list[tuple[int, NDArray[np.bool_], tuple[Any, ...]]]:
+def _tiles(side: slice) -> range:
+    return range(side.start // _TILE, -(-side.stop // _TILE))
+
+
+def _reach(index: Any, size: int) -> tuple[slice, Any]:
+    """Return the range that an index of an axis reaches, and the index as counted from its start."""
+    if isinstance(index, slice):
+        start, stop, step = index.indices(size)
+        return slice(start, max(start, stop)), slice(None, None, step)
+    there = np.asarray(index)
+    start = int(there.min()) if there.size else 0
+    return slice(start, int(there.max()) + 1 if there.size else 0), there - start
+
+
+def _by_slice(z: Any, others: tuple[Any, ...]) -> Iterator[tuple[int, NDArray[np.bool_], tuple[Any, ...]]]:
     """Sort fancy indices by slice: slice, which of them, and their places in it."""
     zs, *places = np.broadcast_arrays(z, *others)
-    return [(int(one), zs == one, tuple(place[zs == one] for place in places)) for one in np.unique(zs)]
+    for one in np.unique(zs):
+        yield int(one), zs == one, tuple(place[zs == one] for place in places)

@@ -29,7 +29,7 @@ from napari_dtn._napari.region import region_of
 from napari_dtn._napari.run import Run
 from napari_dtn._napari.view import ViewWatcher, looked_at, show_slice, slice_in_view
 from napari_dtn._napari.warp_drawing import draw_tile
-from napari_dtn.nn.bundled import bundled_models
+from napari_dtn.nn.bundled import known_models
 from napari_dtn.settings import Roi, VoxelSize
 from napari_dtn.words import duration, plan_words, progress_words, size_words
 
@@ -90,7 +90,7 @@ class PredictPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.controls)
         self._connect()
-        for model in bundled_models():
+        for model in known_models():
             self.controls.add_model(model)
         self._on_layer_changed()
         self._show_busy()

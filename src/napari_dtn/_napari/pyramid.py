@@ -1,9 +1,9 @@
-"""What Live shows as a layer: arrays of every scale that are read where and when somebody looks."""
+"""Layers of several scales whose pixels are read, or made, where and when somebody looks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -16,6 +16,24 @@ if TYPE_CHECKING:
     from napari_dtn.predict.mosaic import Picture
 
 _READ_AT_ONCE = 2**23  # pixels of a whole prediction: more would be felt in the window
+
+
+class Scales(Protocol):
+    """Knows the pixels of every scale."""
+
+    @property
+    def classes(self) -> int:
+        """How many there are for each pixel."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the pixels."""
+        ...
+
+    def read(self, scale: int, z: int, y: slice, x: slice) -> NDArray[Any]:
+        """Return a part of slice z at a scale, ``(classes, height, width)``."""
+        ...
 
 
 @dataclass(eq=False)
@@ -35,6 +53,13 @@ class Pyramid:
     stack: SliceStack
     picture: Picture
     maker: Hashable = None
+
+    dtype: ClassVar[np.dtype[np.uint8]] = np.dtype(np.uint8)
+
+    @property
+    def classes(self) -> int:
+        """Boundaries, or several classes."""
+        return self.picture.classes
 
     @property
     def levels(self) -> list[Level]:
@@ -66,7 +91,7 @@ class Pyramid:
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """Array-like, uint8: one scale of a pyramid, or a window of it.
+    """Array-like: one scale of a pyramid, or a window of it.
 
     An index of its Z axis reads; slices alone only narrow the window, as napari does before it asks for a
     slice.
@@ -81,11 +106,14 @@ class Level:
         Indices along each axis.
     """
 
-    pyramid: Pyramid
+    pyramid: Scales
     scale: int
     window: tuple[range, ...]
 
-    dtype: ClassVar[np.dtype[np.uint8]] = np.dtype(np.uint8)
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the pixels."""
+        return self.pyramid.dtype
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -102,7 +130,7 @@ class Level:
         """Number of elements, most of which are nowhere in memory."""
         return int(np.prod([int(side) for side in self.shape], dtype=object))
 
-    def __getitem__(self, key: Any) -> Level | NDArray[np.uint8]:
+    def __getitem__(self, key: Any) -> Level | NDArray[Any]:
         keys = key if isinstance(key, tuple) else (key,)
         if any(one is Ellipsis for one in keys):
             gap = next(axis for axis, one in enumerate(keys) if one is Ellipsis)
@@ -116,7 +144,7 @@ class Level:
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self._read(self.window), dtype=dtype)
 
-    def _read(self, window: tuple[range | int, ...]) -> NDArray[np.uint8]:
+    def _read(self, window: tuple[range | int, ...]) -> NDArray[Any]:
         """Read by an index or a range for each axis; indices take their axis away."""
         axes = [one if isinstance(one, range) else range(one, one + 1) for one in window]
         *classes, zs, ys, xs = axes
@@ -126,9 +154,9 @@ class Level:
             out[..., at, :, :] = found[list(classes[0])] if classes else found[0]
         return out[tuple(slice(None) if isinstance(one, range) else 0 for one in window)]
 
-    def _plane(self, z: int, ys: range, xs: range) -> NDArray[np.uint8]:
+    def _plane(self, z: int, ys: range, xs: range) -> NDArray[Any]:
         if not len(ys) or not len(xs):
-            return np.zeros((self.pyramid.picture.classes, len(ys), len(xs)), self.dtype)
+            return np.zeros((self.pyramid.classes, len(ys), len(xs)), self.dtype)
         y, x = (slice(min(side), max(side) + 1) for side in (ys, xs))
         found = self.pyramid.read(self.scale, z, y, x)
         if ys.step == xs.step == 1:

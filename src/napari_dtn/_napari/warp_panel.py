@@ -21,7 +21,7 @@ from napari_dtn._napari.view import ViewWatcher, looked_at, slice_in_view
 from napari_dtn._napari.warp_controls import CLICK, HOVER, OFF, WarpControls
 from napari_dtn._napari.warp_drawing import EFFECTIVE, PATCH, draw_opinion
 from napari_dtn._napari.warp_legend import Legend
-from napari_dtn.nn.bundled import bundled_models
+from napari_dtn.nn.bundled import known_models
 from napari_dtn.settings import PredictSettings
 from napari_dtn.words import comparison_words
 
@@ -67,7 +67,7 @@ class WarpPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.controls)
-        for model in bundled_models():
+        for model in known_models():
             self.controls.add_model(model, unet=model.startswith("unet"))
         self._connect()
         show_logged_warnings()

@@ -18,6 +18,7 @@ JsonOption = Annotated[
     Path | None,
     Parameter(help="Write the result as JSON to this file; - is standard output.", allow_leading_hyphen=True),
 ]
+ClassesOption = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")]
 Switch = Parameter(negative="")
 
 
@@ -75,6 +76,10 @@ class TrainingInput:
         Slices to train on, and slices only to score, as start:stop.
     labels_kind
         ids of neurites, a mask (non-zero = boundary), or classes (0 not annotated, 1 boundary, 2 inside).
+        With classes, and a model to start from, the slices may be left out: what is annotated teaches, and
+        some regions of it are held out.
+    classes
+        Names of the classes of an annotation, in the order of their values.
     voxel_size
         Voxel size Z Y X in nm, instead of what the file states.
     dataset
@@ -86,6 +91,10 @@ class TrainingInput:
     train_z: str | None = None
     val_z: str | None = None
     labels_kind: Literal["ids", "mask", "classes"] = "ids"
+    classes: ClassesOption = (
+        "boundary",
+        "inside",
+    )
     voxel_size: VoxelSizeOption = None
     dataset: Annotated[tuple[Literal["voc"], Path] | None, Parameter(negative="")] = None
 

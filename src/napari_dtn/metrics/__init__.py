@@ -173,15 +173,17 @@ class BoundaryHistogram:
             n_pixels=self.n_pixels,
             roc_auc=float(np.trapezoid(true_rate, false_rate)),
             average_precision=float(np.sum(np.diff(recall) * precision[1:])),
-            accuracy=self._accuracy(),
-            loss=self._loss(),
+            accuracy=self.accuracy(),
+            loss=self.loss(),
         )
 
-    def _accuracy(self) -> float:
+    def accuracy(self) -> float:
+        """Share of pixels on the right side of probability 0.5."""
         called = self.thresholds >= 0.5
         return float((self.positives[called].sum() + self.negatives[~called].sum()) / self.n_pixels)
 
-    def _loss(self) -> float:
+    def loss(self) -> float:
+        """Mean binary cross entropy, as in :class:`BoundaryScores`."""
         p = self.thresholds.clip(LOSS_CLIP, 1 - LOSS_CLIP)
         total = self.positives @ np.log(p) + self.negatives @ np.log1p(-p)
         return float(-total / self.n_pixels)

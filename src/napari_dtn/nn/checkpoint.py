@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import struct
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
@@ -18,11 +16,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from napari_dtn.nn.bundled import bundled_models as bundled_models
+from napari_dtn.nn.bundled import known_models, named_model
 from napari_dtn.nn.devices import resolve_device
 from napari_dtn.nn.dtn import DenseTransformerNetwork, build_network
+from napari_dtn.nn.header import KEY, write_whole
+from napari_dtn.nn.header import load_json as load_json
 from napari_dtn.settings import Device, NetworkSettings, VoxelSize
 
-KEY = "napari_dtn"
 FORMAT = 1
 
 
@@ -104,22 +104,18 @@ class Model:
 
 
 def find_model(name_or_path: str | Path) -> Path:
-    """Return the file of a bundled model's name, or of a path.
+    """Return the file of a model's name, bundled or the user's, or of a path.
 
     Raises
     ------
     FileNotFoundError
-        Neither a bundled name nor an existing file.
+        Neither a name nor an existing file.
     """
-    bundled = bundled_models()
-    if str(name_or_path) in bundled:
-        return bundled[str(name_or_path)]
-    path = Path(name_or_path)
+    path = named_model(str(name_or_path)) or Path(name_or_path)
     if path.is_file():
         return path
-    raise FileNotFoundError(
-        f"No model {str(name_or_path)!r}: give a .safetensors file or one of {', '.join(bundled) or 'none'}."
-    )
+    known = ", ".join(known_models()) or "none"
+    raise FileNotFoundError(f"No model {str(name_or_path)!r}: give a .safetensors file or one of {known}.")
 
 
 def load_card(name_or_path: str | Path) -> ModelCard:
@@ -138,31 +134,15 @@ def load_card(name_or_path: str | Path) -> ModelCard:
         raise ValueError(f"{path} cannot be used: {error}.") from error
 
 
-def load_json(path: Path, key: str) -> dict[str, Any]:
-    """Read an entry of a safetensors file's metadata.
-
-    Raises
-    ------
-    ValueError
-        The file is no safetensors file, is cut short, or has no such entry.
-    """
-    metadata = _read_header(path).get("__metadata__") or {}
-    if key not in metadata:
-        raise ValueError(f"{path} was not written by napari-dtn for this purpose: it has no entry {key!r}.")
-    try:
-        values: dict[str, Any] = json.loads(metadata[key])
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: its entry {key!r} is no JSON.") from error
-    return values
-
-
 def load_model(name_or_path: str | Path = "dtn-snemi3d", device: Device = "auto") -> Model:
-    """Load a model by its bundled name or from a file; nothing is ever unpickled.
+    """Load a model by its name or from a file; nothing is ever unpickled.
 
     Parameters
     ----------
     name_or_path
-        A bundled name, such as ``dtn-snemi3d``, or the path of a ``.safetensors`` file.
+        A bundled name, such as ``dtn-snemi3d``; one of the user's library, such as ``my-tissue`` for its
+        current version or ``my-tissue@2026-03-01 14.05.09`` for one of them; or the path of a
+        ``.safetensors`` file.
     device
         Where to put it; ``auto`` takes a GPU where there is one.
 
@@ -211,6 +191,15 @@ def save_model(path: str | Path, state: Mapping[str, Tensor], card: ModelCard, h
     write_tensors(path, stored, {KEY: json.dumps(card.to_json())})
 
 
+def weights_sha256(state: Mapping[str, Tensor]) -> str:
+    """Return what identifies weights that are in no file."""
+    digest = hashlib.sha256()
+    for name, tensor in state.items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
 def _narrow(tensor: Tensor) -> Tensor:
     """Return float16, or the tensor itself where a value, such as a large variance, would become infinite."""
     half = tensor.half()
@@ -219,14 +208,7 @@ def _narrow(tensor: Tensor) -> Tensor:
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file that survives a crash: a temporary file, then an atomic rename."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("wb") as file:
-        file.write(save({name: tensor.contiguous() for name, tensor in tensors.items()}, dict(metadata)))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_whole(Path(path), save({name: one.contiguous() for name, one in tensors.items()}, dict(metadata)))
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
@@ -242,18 +224,3 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged or incomplete; copy or download it again ({error}).") from error
-
-
-def _read_header(path: Path) -> dict[str, Any]:
-    """The JSON header: its length as 8 little-endian bytes, then the text."""
-    with path.open("rb") as file:
-        try:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > path.stat().st_size:
-                raise ValueError("its header is longer than the file")
-            header = json.loads(file.read(length))
-            if not isinstance(header, dict):
-                raise ValueError("its header is no JSON object")
-        except (struct.error, ValueError) as error:
-            raise ValueError(f"{path} is not a safetensors file, or is cut short.") from error
-    return header

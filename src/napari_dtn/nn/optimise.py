@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from napari_dtn.nn.dtn import DenseTransformerNetwork
 from napari_dtn.nn.losses import masked_cross_entropy, warp_penalty
 from napari_dtn.nn.memory import keep_freed_memory
+from napari_dtn.nn.normalising import norms
 from napari_dtn.settings import TrainSettings
 
 
@@ -35,8 +36,12 @@ class Trainee:
         keep_freed_memory()
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(network).eval().requires_grad_(False)
+        self.start = [weight.detach().clone() for weight in network.parameters()] if settings.pull else []
         self.settings = settings
         self.bfloat16 = bfloat16
+        if settings.freeze == "encoder":
+            network.down.requires_grad_(False)
+            network.encoders.requires_grad_(False)
         self.optimiser = torch.optim.AdamW(_groups(network, settings), betas=(0.9, 0.99))
 
     def step(self, iteration: int, image: Tensor, annotation: Tensor) -> Tensor:
@@ -45,6 +50,9 @@ class Trainee:
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["factor"]
         self.network.train()
+        if self.settings.statistics == "kept":
+            for layer in norms(self.network):
+                layer.eval()
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.bfloat16):
             logits, warps = self.network.forward_with_warp(
                 image.contiguous(memory_format=torch.channels_last)
@@ -55,8 +63,18 @@ class Trainee:
         torch.autograd.backward(sum(asked, start=loss))
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
+        self._pull_back(rate)
         self._follow(iteration)
         return loss.detach()
+
+    @torch.no_grad()
+    def _pull_back(self, rate: float) -> None:
+        """Go a small part of the way back to the start, as weight decay goes towards zero.
+
+        Source: L2-SP, arXiv 1802.01483, decoupled from the gradient as in arXiv 1711.05101.
+        """
+        for weight, start in zip(self.network.parameters(), self.start, strict=False):
+            weight.lerp_(start, min(rate * self.settings.pull, 1.0))
 
     @torch.no_grad()
     def _follow(self, iteration: int) -> None:
@@ -103,6 +121,8 @@ def _groups(network: DenseTransformerNetwork, settings: TrainSettings) -> list[d
     """Group the parameters: convolutions decay; localisation networks have a learning rate of their own."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
         factor = settings.localisation_rate if "localise" in name else 1.0
         decay = settings.weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((factor, decay), []).append(parameter)

@@ -1,14 +1,11 @@
-"""Arrays kept within a bound: in memory, or as files."""
+"""Tiles kept as files, within a bound."""
 
 from __future__ import annotations
 
 import logging
 import os
-import threading
-from collections import OrderedDict
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,44 +14,6 @@ logger = logging.getLogger(__name__)
 
 Tile8 = NDArray[np.uint8]
 _LEFT = 0.9  # of the bound, after files have been removed: not to be looked through again at once
-
-
-class Bounded:
-    """Arrays by key, at most so many bytes of them; the one that was not asked for longest goes first.
-
-    Several threads may use it. The last array that was put stays, however large it is.
-
-    Parameters
-    ----------
-    most
-        Bytes.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.nbytes = 0
-        self._arrays: OrderedDict[Hashable, NDArray[Any]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def __len__(self) -> int:
-        return len(self._arrays)
-
-    def get(self, key: Hashable) -> NDArray[Any] | None:
-        """Return an array, or None where there is none."""
-        with self._lock:
-            found = self._arrays.get(key)
-            if found is not None:
-                self._arrays.move_to_end(key)
-            return found
-
-    def put(self, key: Hashable, array: NDArray[Any]) -> None:
-        """Keep an array, and forget others if need be."""
-        with self._lock:
-            before = self._arrays.pop(key, None)
-            self.nbytes += array.nbytes - (0 if before is None else before.nbytes)
-            self._arrays[key] = array
-            while self.nbytes > self.most and len(self._arrays) > 1:
-                self.nbytes -= self._arrays.popitem(last=False)[1].nbytes
 
 
 class Folder:

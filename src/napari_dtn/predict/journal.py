@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from napari_dtn.predict.pipeline import BlockDone
 
@@ -73,29 +69,3 @@ class Journal:
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
-
-
-def make_durable(folder: Path, files: Iterable[Path]) -> None:
-    """Return when the files are on the disk itself.
-
-    Where the system can, its one call for a whole file system is used: a block is hundreds of small files,
-    and each would cost a round trip to the disk.
-    """
-    syncfs = _syncfs()
-    if syncfs is None:
-        for file in files:
-            if file.exists():  # a chunk that is 0 everywhere has none
-                with file.open("rb") as opened:
-                    os.fsync(opened.fileno())
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        if syncfs(descriptor):
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(folder))
-    finally:
-        os.close(descriptor)
-
-
-def _syncfs() -> Any:
-    return getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None) if sys.platform == "linux" else None

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from platformdirs import user_cache_path
 
+from napari_dtn.bounded import Bounded
 from napari_dtn.predict.blending import Float, as_uint8, blend
-from napari_dtn.predict.caching import Bounded, Folder, Tile8
+from napari_dtn.predict.caching import Folder, Tile8
 from napari_dtn.predict.mosaic import Mosaic, Picture, weighed
 from napari_dtn.predict.predictor import Predictor
 from napari_dtn.predict.view import AT_ONCE, Lattice, Pass, Rectangle, View, passes
@@ -130,7 +131,7 @@ class LivePrediction:
 
     def _known(self, sheet: _Sheet, z: int, tile: Tile) -> Tile8 | None:
         key = sheet.key(z, tile)
-        found = self._tiles.get(key)
+        found: Tile8 | None = self._tiles.get(key)
         if found is None and self._folder is not None:
             found = self._folder.get(key)
             if found is not None:

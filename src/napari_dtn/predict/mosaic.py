@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dtn.predict.caching import Bounded
+from napari_dtn.bounded import Bounded
 from napari_dtn.volume.pyramid import coarser
 
 Pixels = NDArray[np.uint8]

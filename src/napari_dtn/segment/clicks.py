@@ -38,6 +38,14 @@ class Links:
     graph: RegionGraph
     probability: NDArray[np.float32]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that they take."""
+        graph = self.graph
+        return sum(
+            a.nbytes for a in (graph.edges, graph.across, graph.features, graph.sizes, self.probability)
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Seeds:

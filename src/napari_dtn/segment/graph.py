@@ -146,7 +146,7 @@ def measure(
     corner
         Where the first pixel lies in the volume, (Z, Y, X).
     """
-    ids = fragments.ravel()
+    ids = fragments.ravel().astype(np.intp)  # once, and not anew for each sum
     sizes = np.bincount(ids)
 
     def average(values: NDArray[Any]) -> NDArray[np.float64]:

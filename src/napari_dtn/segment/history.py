@@ -1,4 +1,4 @@
-"""Labels on disk whose every edit can be undone: each is in a journal before it is in the labels."""
+"""Arrays on disk whose every edit can be undone: each is in a journal before it is in its array."""
 
 from __future__ import annotations
 
@@ -7,27 +7,37 @@ import sqlite3
 import threading
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from psygnal import Signal
 
 from napari_dtn.segment.extents import Extent, changes_of
 from napari_dtn.segment.patches import Patch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
+
+OBJECTS = "objects"
 
 _SCHEMA = """
 create table if not exists edits (number integer primary key, what text not null);
 create table if not exists patches (edit integer not null, z integer, y0 integer, y1 integer, x0 integer,
     x1 integer, changed blob, before blob, after blob);
 create index if not exists patches_of on patches (edit);
-create table if not exists extents (id integer, z integer, voxels integer, sum_y integer, sum_x integer,
-    y0 integer, y1 integer, x0 integer, x1 integer, primary key (id, z));
 create table if not exists notes (key text primary key, value text not null);
+create table if not exists touched (number integer primary key, array text not null, z integer, y0 integer,
+    y1 integer, x0 integer, x1 integer);
 """
+_EXTENTS = """
+create table if not exists {table} (id integer, z integer, voxels integer, sum_y integer, sum_x integer,
+    y0 integer, y1 integer, x0 integer, x1 integer, primary key (id, z));
+"""
+# Journals that were begun when there was one array do not say which.
+_WHICH = f"alter table edits add column array text not null default '{OBJECTS}'"
 _PATCH = "insert into patches values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_TOUCHED = "insert into touched (array, z, y0, y1, x0, x1) values (?, ?, ?, ?, ?, ?)"
 
 
 @dataclass(frozen=True)
@@ -41,19 +51,22 @@ class Edit:
     what
         In words.
     ids
-        Objects that gained or lost voxels.
+        Objects, or classes of annotations, that gained or lost voxels.
     z
         Slices that changed.
+    array
+        What was edited.
     """
 
     number: int
     what: str
     ids: frozenset[int]
     z: frozenset[int]
+    array: str = OBJECTS
 
 
 class History:
-    """Labels, and every edit that was made to them.
+    """Labels and what lies beside them, and every edit that was made to them, in one line.
 
     An edit is first recorded, durably and as a whole, then made; opening the history makes what was recorded
     but not made, so that a process may be killed at any moment. SQLite keeps the record.
@@ -64,6 +77,13 @@ class History:
         The journal; made where it is missing.
     labels
         uint32, (Z, Y, X), 0 for background: reads and writes boxes, such as a zarr array.
+    others
+        Further arrays of that shape by name, of any integers.
+
+    Attributes
+    ----------
+    made
+        Signal, emitted with every :class:`Edit` that was made, undone or redone, in the thread that did it.
 
     Raises
     ------
@@ -71,20 +91,31 @@ class History:
         Another process has opened the journal.
     """
 
-    def __init__(self, path: Path, labels: Any) -> None:
+    made: ClassVar[Signal] = Signal(Edit)
+
+    def __init__(self, path: Path, labels: Any, others: Mapping[str, Any] | None = None) -> None:
         self.labels = labels
+        self.arrays: dict[str, Any] = {OBJECTS: labels, **(others or {})}
         self._lock = threading.RLock()
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=1)
         try:
             self._db.execute("pragma locking_mode = exclusive")
             self._db.execute("pragma journal_mode = wal")
-            self._db.executescript(_SCHEMA)
+            self._set_up()
         except sqlite3.OperationalError as error:
             self._db.close()
             raise ValueError(f"{path} cannot be opened; is another session open on it? ({error})") from error
         pending = self.note("pending")
         if pending:
             self._make(*pending)
+
+    def _set_up(self) -> None:
+        """Make the tables that are missing."""
+        self._db.executescript(_SCHEMA)
+        for name in self.arrays:
+            self._db.executescript(_EXTENTS.format(table=_extents_of(name)))
+        if "array" not in {row[1] for row in self._db.execute("pragma table_info(edits)")}:
+            self._db.execute(_WHICH)
 
     def close(self) -> None:
         """Let go of the journal."""
@@ -133,7 +164,13 @@ class History:
         with self._lock:
             return self._db.execute(query).fetchone()[0] or 0
 
-    def edit(self, what: str, patches: Iterable[Patch], **notes: Any) -> Edit | None:
+    def edit(
+        self,
+        what: str,
+        patches: Iterable[Patch],
+        array: str = OBJECTS,
+        notes: Mapping[str, Any] | None = None,
+    ) -> Edit | None:
         """Record and make an edit; those that were undone can no longer be redone.
 
         Parameters
@@ -142,6 +179,8 @@ class History:
             In words.
         patches
             What changes, a slice at a time: they are taken one by one.
+        array
+            Which array.
         notes
             To be written with it, or not at all.
 
@@ -157,44 +196,59 @@ class History:
                     self._db.execute(f"delete from {table} where {key} >= ?", (number,))
                 recorded = self._record(number, patches)
                 if recorded > 0:
-                    self._db.execute("insert into edits values (?, ?)", (number, what))
+                    row = (number, what, array)
+                    self._db.execute("insert into edits (number, what, array) values (?, ?, ?)", row)
                     self.write_note("pending", [number, 1])
-                for key, value in notes.items():
+                for key, value in (notes or {}).items():
                     self.write_note(key, value)
-            return self._make(number, 1) if recorded > 0 else None
+            edit = self._make(number, 1) if recorded > 0 else None
+        return self._told(edit)
 
     def undo(self) -> Edit | None:
         """Take the last edit back; None where there is none."""
-        return self._move(self.position, -1) if self.position else None
+        with self._lock:
+            edit = self._move(self.position, -1) if self.position else None
+        return self._told(edit)
 
     def redo(self) -> Edit | None:
         """Make the next edit again; None where there is none."""
-        return self._move(self.position + 1, 1) if self.position < self.last else None
+        with self._lock:
+            edit = self._move(self.position + 1, 1) if self.position < self.last else None
+        return self._told(edit)
+
+    def _told(self, edit: Edit | None) -> Edit | None:
+        if edit is not None:
+            self.made.emit(edit)
+        return edit
 
     def _move(self, number: int, direction: int) -> Edit:
-        with self._lock:
-            self.write_note("pending", [number, direction])
-            return self._make(number, direction)
+        self.write_note("pending", [number, direction])
+        return self._make(number, direction)
 
     def _record(self, number: int, patches: Iterable[Patch]) -> int:
         rows = ((number, p.z, *p.y, *p.x, p.where, p.before, p.after) for p in patches)
         return self._db.executemany(_PATCH, rows).rowcount
 
     def _make(self, number: int, direction: int) -> Edit:
-        """Bring the labels to the state after an edit, or before it; once or again."""
+        """Bring an array to the state after an edit, or before it; once or again."""
+        query = "select what, array from edits where number = ?"
+        what, name = self._db.execute(query, (number,)).fetchone()
+        array = self.arrays[name]
         extents: dict[tuple[int, int], Extent] = {}
+        touched: list[tuple[Any, ...]] = []
         for patch in self._patches(number, direction):
-            self.labels[patch.place] = patch.on(np.asarray(self.labels[patch.place]))
+            touched.append((name, patch.z, *patch.y, *patch.x))
+            array[patch.place] = patch.on(np.asarray(array[patch.place]))
             for change in changes_of(patch):
                 key = change.id, change.z
                 extents[key] = extents[key].plus(change) if key in extents else change
         with self._transaction():
-            self._add(extents.values())
+            self._add(_extents_of(name), extents.values())
+            self._db.executemany(_TOUCHED, touched)
             self.write_note("position", number if direction > 0 else number - 1)
             self.write_note("pending", None)
-        (what,) = self._db.execute("select what from edits where number = ?", (number,)).fetchone()
         ids, z = (frozenset(key[axis] for key in extents) for axis in (0, 1))
-        return Edit(number, what, ids, z)
+        return Edit(number, what, ids, z, name)
 
     def _patches(self, number: int, direction: int) -> Iterator[Patch]:
         order = "asc" if direction > 0 else "desc"
@@ -214,11 +268,27 @@ class History:
             raise
         self._db.execute("commit")
 
+    # ---- where an array changed, for whatever follows it
+
+    def touched(self, array: str = OBJECTS) -> list[tuple[int, ...]]:
+        """Return where an array changed and nobody has followed: rows (number, z, y0, y1, x0, x1), by slice.
+
+        A process that was killed finds here what it had not yet followed.
+        """
+        with self._lock:
+            query = "select number, z, y0, y1, x0, x1 from touched where array = ? order by z, number"
+            return self._db.execute(query, (array,)).fetchall()
+
+    def forget_touched(self, numbers: Iterable[int]) -> None:
+        """Forget rows of :meth:`touched`, durably: what follows the array has followed there."""
+        with self._lock, self._transaction():
+            self._db.executemany("delete from touched where number = ?", ((one,) for one in numbers))
+
     # ---- where objects are
 
-    def extents(self, number: int | None = None) -> list[Extent]:
-        """Return where an object is, or all objects are, a slice at a time."""
-        query = "select * from extents where voxels > 0"
+    def extents(self, number: int | None = None, array: str = OBJECTS) -> list[Extent]:
+        """Return where an object is, or all objects of an array are, a slice at a time."""
+        query = f"select * from {_extents_of(array)} where voxels > 0"
         with self._lock:
             if number is None:
                 rows = self._db.execute(f"{query} order by id, z").fetchall()
@@ -226,11 +296,16 @@ class History:
                 rows = self._db.execute(f"{query} and id = ? order by z", (number,)).fetchall()
         return [Extent(*row) for row in rows]
 
-    def _add(self, changes: Iterable[Extent]) -> None:
+    def _add(self, table: str, changes: Iterable[Extent]) -> None:
         for change in changes:
             key = (change.id, change.z)
-            row = self._db.execute("select * from extents where id = ? and z = ?", key).fetchone()
+            row = self._db.execute(f"select * from {table} where id = ? and z = ?", key).fetchone()
             known = change if row is None or not row[2] else Extent(*row).plus(change)
             self._db.execute(
-                "insert or replace into extents values (?, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(known)
+                f"insert or replace into {table} values (?, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(known)
             )
+
+
+def _extents_of(array: str) -> str:
+    """The table of an array's extents; that of the objects has had its name from the start."""
+    return "extents" if array == OBJECTS else f"extents_{array}"

@@ -20,6 +20,7 @@ import numpy as np
 import zarr
 
 from napari_dtn import __version__
+from napari_dtn.durable import make_durable
 from napari_dtn.segment.agglomerate import agglomerate, agglomerate_in_parts
 from napari_dtn.segment.graph import Borders, graph_of
 from napari_dtn.segment.joining import whole_borders, whole_fragments
@@ -45,6 +46,8 @@ from napari_dtn.volume.writing import delete_image, read_attributes, write_label
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from napari_dtn.volume.description import Version
 
 Stage = Literal["fragments", "borders", "objects", "labels"]
 _CHUNK = 256
@@ -99,6 +102,7 @@ def segment_steps(
     overwrite: bool = False,
     workers: int = 0,
     scheduler: str = "",
+    version: Version = "0.5",
 ) -> Iterator[SegmentDone]:
     """Segment boundaries on disk into labels, an OME-Zarr label image; iterate to make it happen.
 
@@ -123,6 +127,8 @@ def segment_steps(
         Processes of this machine that share the work; 0 works here.
     scheduler
         Address of a dask scheduler whose workers do the work.
+    version
+        Of OME-Zarr that the labels are written in.
 
     Raises
     ------
@@ -137,7 +143,7 @@ def segment_steps(
         raise FileExistsError(f"{path} exists; choose another path, or replace it with --overwrite.")
     source = open_source(boundaries, roi or Roi(), image)
     job = _job(path, source, chosen, overwrite)
-    return _steps(job, source, path, chosen, workers, scheduler)
+    return _steps(job, source, path, chosen, workers, scheduler, version)
 
 
 def _job(path: Path, source: Source, settings: SegmentSettings, overwrite: bool) -> Job:
@@ -202,7 +208,13 @@ def _check_same(folder: Path, facts: dict[str, Any]) -> None:
 
 
 def _steps(
-    job: Job, source: Source, path: Path, settings: SegmentSettings, workers: int, scheduler: str
+    job: Job,
+    source: Source,
+    path: Path,
+    settings: SegmentSettings,
+    workers: int,
+    scheduler: str,
+    version: Version,
 ) -> Iterator[SegmentDone]:
     uncut, unconnected = job.missing("measured"), job.missing("borders")
     total = 2 * len(job.parts) + 2
@@ -222,7 +234,7 @@ def _steps(
         measured, [load_borders(job.table("borders", n)) for n in range(len(job.parts))], settings
     )
     yield event("objects", int(objects.max()))
-    _paint(job, source, path, objects, first)
+    _paint(job, source, path, objects, first, version)
     yield event("labels", int(objects.max()))
 
 
@@ -241,7 +253,12 @@ def _objects(
 
 
 def _paint(
-    job: Job, source: Source, path: Path, objects: NDArray[np.uint32], first: NDArray[np.int64]
+    job: Job,
+    source: Source,
+    path: Path,
+    objects: NDArray[np.uint32],
+    first: NDArray[np.int64],
+    version: Version,
 ) -> None:
     """Write the labels with their pyramid, and move them to their place."""
     chunks = tuple(
@@ -268,8 +285,10 @@ def _paint(
         voxel_size=placed.voxel_size,
         translation=(z, y, x),
         attributes=json.loads((job.folder / "facts.json").read_text()),
+        version=version,
     )
     if path.exists():
         delete_image(path)
     unfinished.rename(path)
+    make_durable(path, (file for file in path.rglob("*") if file.is_file()))
     shutil.rmtree(job.folder)

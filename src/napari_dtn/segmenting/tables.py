@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -91,9 +92,12 @@ def first_ids(parts: Sequence[Measured]) -> NDArray[np.int64]:
 
 
 def _save(path: Path, **arrays: NDArray[Any]) -> None:
-    """Write arrays; their file says that the part is done."""
-    part = path.with_suffix(".part.npz")
-    np.savez(part, **arrays)  # type: ignore[arg-type]
+    """Write arrays, durably; their file says that the part is done."""
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+        file.flush()
+        os.fsync(file.fileno())
     part.replace(path)
 
 

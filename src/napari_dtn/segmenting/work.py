@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
 
+from napari_dtn.durable import make_durable
 from napari_dtn.segment.fragments import seeded_fragments
 from napari_dtn.segment.graph import borders, measure
 from napari_dtn.segmenting.parts import Parts, grown, within
@@ -53,6 +56,14 @@ class Job:
         array: zarr.Array[Any] = zarr.open_array(str(self.folder / "fragments.zarr"), mode="r+")
         return array
 
+    def chunks(self, zs: list[int], y: slice, x: slice) -> Iterator[Path]:
+        """Yield the files that hold some fragments."""
+        _, height, width = self.fragments.chunks
+        rows = range(y.start // height, -(-y.stop // height))
+        columns = range(x.start // width, -(-x.stop // width))
+        for place in product(zs, rows, columns):
+            yield self.folder.joinpath("fragments.zarr", "c", *map(str, place))
+
     def table(self, kind: str, number: int) -> Path:
         """Return the file of a part's table."""
         return self.folder / f"{kind}-{number}.npz"
@@ -87,6 +98,7 @@ def cut(job: Job, number: int) -> None:
         job.fragments[one, y, x] = ids[i]
     found = measure(ids, *job.planes(zs, y, x), corner=(0, y.start, x.start)) if zs else NO_FRAGMENTS
     found.slices[1:] = np.asarray(zs, np.int64)[found.slices[1:]]
+    make_durable(job.folder, job.chunks(zs, y, x))  # before the table that says that they are there
     save_measured(job.table("measured", number), Measured(found, np.concatenate(seeds)))
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from napari_dtn.session.cache import Cache
+from napari_dtn.bounded import Bounded
+from napari_dtn.segment.windows import lay
 from napari_dtn.volume.writing import bad_slices_of
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class PredictedBoundaries:
     ) -> None:
         self._make, self._shape, self.bad = make, shape, bad
         self.box = slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])
-        self._panes = Cache(memory)
+        self._panes = Bounded(memory)
         self._predictor: Predictor | None = None
         self._lock = threading.Lock()
 
@@ -126,14 +127,13 @@ class PredictedBoundaries:
         rows, columns = _panes(y, self._shape[1]), _panes(x, self._shape[2])
         wanted = [(row, column) for row in rows for column in columns]
         with self._lock:  # a network uses every core by itself
-            missing = [place for place in wanted if (z, *place) not in self._panes]
-            found = self._predict(z, missing)
-            panes = {place: found[place] if place in found else self._panes[z, *place] for place in wanted}
-            for place, pane in found.items():
-                self._panes.put((z, *place), pane, pane.nbytes)
+            panes = {place: self._panes.get((z, *place)) for place in wanted}
+            predicted = self._predict(z, [place for place, pane in panes.items() if pane is None])
+            for place, pane in predicted.items():
+                self._panes.put((z, *place), pane)
         out = np.empty((y.stop - y.start, x.stop - x.start), np.float32)
-        for place, pane in panes.items():
-            _lay(pane, place, out, y, x)
+        for place, pane in (panes | predicted).items():
+            lay(pane, place, out, y, x)
         return out
 
     def prepare(self) -> None:
@@ -157,16 +157,3 @@ class PredictedBoundaries:
 def _panes(along: slice, size: int) -> list[int]:
     """Return where the panes under a range begin."""
     return list(range(along.start // PANE * PANE, min(along.stop, size), PANE))
-
-
-def _lay(
-    pane: NDArray[np.float32], at: tuple[int, int], out: NDArray[np.float32], y: slice, x: slice
-) -> None:
-    """Copy what a pane and a window share into the window."""
-    places = [
-        (slice(max(start, window.start), min(start + side, window.stop)), start, window.start)
-        for start, side, window in zip(at, pane.shape, (y, x), strict=True)
-    ]
-    into = tuple(slice(one.start - first, one.stop - first) for one, _, first in places)
-    taken = tuple(slice(one.start - start, one.stop - start) for one, start, _ in places)
-    out[into] = pane[taken]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import Signal
 
+from napari_dtn.segment.history import OBJECTS
 from napari_dtn.session.boundaries import PredictedBoundaries
 from napari_dtn.session.committed import Committed
-from napari_dtn.session.evidence import Evidence
 from napari_dtn.session.doubts import Doubt, doubt_steps, view_around
+from napari_dtn.session.evidence import Evidence
 from napari_dtn.session.growing import Grown, Searching, grow_steps
 from napari_dtn.session.prompts import (
     Active,
@@ -26,8 +28,9 @@ from napari_dtn.session.prompts import (
     shared_box,
     voxel_of,
 )
-from napari_dtn.session.store import open_store
+from napari_dtn.session.store import close_store, open_store
 from napari_dtn.settings import ClickSettings, PredictSettings
+from napari_dtn.volume.opening import volume_from_array
 
 if TYPE_CHECKING:
     from napari_dtn.nn.checkpoint import Model
@@ -106,9 +109,11 @@ class ClickSession:
         if model is None and boundaries is None:
             raise ValueError("A session needs a model, or boundaries that were predicted before.")
         self.volume = volume
-        self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="napari-dtn-")
-        self.folder = Path(folder or self._temporary.name)  # type: ignore[union-attr]
-        self._history = open_store(self.folder, volume)
+        self._leaving, self._stays = ExitStack(), folder is not None
+        self.folder = Path(folder or self._leaving.enter_context(TemporaryDirectory(prefix="napari-dtn-")))
+        store = open_store(self.folder, volume)
+        self._leaving.callback(close_store, store)
+        self._history, self._pyramid = store.history, store.pyramid(OBJECTS)
         self.objects = Committed(self._history, volume.voxel_size, self._on_edit)
         self._settings = settings or ClickSettings(**self._history.note("settings", {}))
         memory = self._settings.memory * 2**20
@@ -123,15 +128,36 @@ class ClickSession:
         self._view: View | None = None  # that the object in work was found in
 
     def close(self) -> None:
-        """Let go of the folder; a temporary one is deleted."""
-        self._history.close()
-        if self._temporary:
-            self._temporary.cleanup()
+        """Let go of the folder; a temporary one is deleted, one that stays has all its levels brought up."""
+        if self._stays:
+            for _ in self.follow():
+                pass
+        self.leave()
+
+    def leave(self) -> None:
+        """Let go of the folder as it is: its coarser levels are brought up when it is opened again."""
+        self._stays = False
+        self._leaving.close()
 
     @property
     def labels(self) -> Any:
         """Committed objects, a zarr array (Z, Y, X), uint32."""
         return self.objects.labels
+
+    @property
+    def kept(self) -> Volume:
+        """Committed objects as a volume of ids, in the place of the image."""
+        labels = volume_from_array(self.labels, self.volume.voxel_size, f"{self.volume.name} objects")
+        return replace(labels, translation=self.volume.translation)
+
+    @property
+    def levels(self) -> tuple[Any, ...]:
+        """:attr:`labels` and its coarser levels, each half as wide; they :meth:`follow` the edits."""
+        return self._pyramid.levels
+
+    def follow(self) -> Iterator[int]:
+        """Bring the coarser levels up to the labels where they changed; yield how many slices are left."""
+        yield from self._pyramid.follow()
 
     @property
     def mask(self) -> Mask | None:

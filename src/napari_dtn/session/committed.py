@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_dtn.segment import edits
+from napari_dtn.segment.history import OBJECTS
 from napari_dtn.session.mask import Mask
-from napari_dtn.session.objects import ObjectFacts, facts_of, patches_over, rectangles, widened
+from napari_dtn.session.objects import patches_over, rectangles, widened
+from napari_dtn.shapes.facts import ObjectFacts, facts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -36,7 +38,7 @@ class Committed:
     voxel_size
         In nm, (Z, Y, X), where it is known.
     tell
-        Called with every edit, also when it is undone or redone.
+        Called with every edit of objects, also when it is undone or redone, by whomever.
 
     Attributes
     ----------
@@ -49,6 +51,9 @@ class Committed:
         self._voxel_size = voxel_size
         self._tell = tell
         self.changes = 0
+        self._facts: dict[int, ObjectFacts] = {}
+        self._stale: set[int] | None = None  # ids whose facts have changed; None for all
+        history.made.connect(self._on_made)
 
     # ---- what is there
 
@@ -58,14 +63,16 @@ class Committed:
         return self.history.labels
 
     def all(self) -> list[ObjectFacts]:
-        """Return what is known about each, by id."""
-        notes = self.history.notes("object ")
-        extents: dict[int, list[Extent]] = {}
-        for extent in self.history.extents():
-            extents.setdefault(extent.id, []).append(extent)
-        return [
-            facts_of(there, notes.get(str(number), {}), self._voxel_size) for number, there in extents.items()
-        ]
+        """Return what is known about each, by id; only what has changed is looked up again."""
+        stale, self._stale = self._stale, set()
+        groups = groupby(self.history.extents(), lambda one: one.id) if stale is None else ()
+        found = {number: list(there) for number, there in groups}
+        for number in stale or found:
+            there = found.get(number) or self.history.extents(number)
+            self._facts.pop(number, None)
+            if there:
+                self._facts[number] = facts_of(there, self._note(number), self._voxel_size)
+        return sorted(self._facts.values(), key=lambda one: one.id)
 
     def at(self, point: tuple[int, int, int]) -> int:
         """Return the id at a voxel (z, y, x), 0 for background."""
@@ -140,7 +147,7 @@ class Committed:
             "next id": max(number + 1, self.fresh),
         }
         places = rectangles(mask.extents(number), mine, others)
-        done = self._edit(f"object {number}", patches_over(self.labels, places, painted), **notes)
+        done = self.history.edit(f"object {number}", patches_over(self.labels, places, painted), notes=notes)
         if done is None and not mine:
             raise ValueError("Other objects cover all of it; choose the overlap “cut”, or drop it.")
 
@@ -187,7 +194,7 @@ class Committed:
 
         places = rectangles(self._extents(number))
         patches = patches_over(self.labels, places, parted)
-        self._edit(f"split {fresh} off {number}", patches, **{"next id": fresh + 1})
+        self.history.edit(f"split {fresh} off {number}", patches, notes={"next id": fresh + 1})
         return fresh
 
     def fill_holes(self, number: int) -> None:
@@ -208,7 +215,7 @@ class Committed:
         extents = self._extents(number)
         gaps = [pair for pair in pairwise(extents) if pair[1].z - pair[0].z > 1]
         patches = (patch for gap in gaps for patch in self._bridged(number, *gap))
-        self._edit(f"interpolate {number}", patches)
+        self.history.edit(f"interpolate {number}", patches)
 
     def lock(self, number: int, on: bool = True) -> None:
         """Let every edit leave an object alone, or no longer."""
@@ -222,29 +229,35 @@ class Committed:
         """Make changes that somebody else has thought of, such as a brush."""
         kept = list(patches)
         highest = max((int(patch.new.max()) for patch in kept), default=0)
-        self._edit(what, kept, **{"next id": max(highest + 1, self.fresh)})
+        self.history.edit(what, kept, notes={"next id": max(highest + 1, self.fresh)})
 
     def undo(self) -> str:
-        """Take the last edit back; returns what it was, empty where there is none."""
-        return self._told(self.history.undo())
+        """Take the last edit back, of objects or of what is beside them; returns what it was, or nothing."""
+        return edit.what if (edit := self.history.undo()) else ""
 
     def redo(self) -> str:
-        """Make the next edit again; returns what it is, empty where there is none."""
-        return self._told(self.history.redo())
+        """Make the next edit again; returns what it is, or nothing where there is none."""
+        return edit.what if (edit := self.history.redo()) else ""
+
+    def colour(self, number: int, colour: str) -> None:
+        """Give an object a colour, ``#rrggbb``, or none of its own with an empty one."""
+        self._write(number, colour=colour)
+
+    def hide(self, number: int, on: bool = True) -> None:
+        """Leave an object out of the picture, or no longer."""
+        self._write(number, hidden=on)
 
     # ---- small things
 
-    def _edit(self, what: str, patches: Iterable[Patch], **notes: Any) -> Edit | None:
-        edit = self.history.edit(what, patches, **notes)
-        self._told(edit)
-        return edit
+    def _on_made(self, edit: Edit) -> None:
+        if edit.array == OBJECTS:
+            self._outdate(edit.ids - {0})
+            self._tell(edit)
 
-    def _told(self, edit: Edit | None) -> str:
-        if edit is None:
-            return ""
+    def _outdate(self, ids: Collection[int]) -> None:
         self.changes += 1
-        self._tell(edit)
-        return edit.what
+        if self._stale is not None:
+            self._stale |= {*ids}
 
     def _relabel(self, what: str, old: Collection[int], new: int) -> None:
         def relabelled(z: int, y: slice, x: slice, ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -252,7 +265,7 @@ class Committed:
 
         places = rectangles(*(self._extents(number) for number in old))
         notes = {"next id": max(new + 1, self.fresh)}
-        self._edit(what, patches_over(self.labels, places, relabelled), **notes)
+        self.history.edit(what, patches_over(self.labels, places, relabelled), notes=notes)
 
     def _reshape(
         self,
@@ -267,7 +280,7 @@ class Committed:
         self._check_free([number])
         places = rectangles(self._extents(number))
         places = {z: widened(place, margin, self.labels.shape[1:]) for z, place in places.items()}
-        self._edit(what, patches_over(self.labels, places, reshaped))
+        self.history.edit(what, patches_over(self.labels, places, reshaped))
 
     def _bridged(self, number: int, low: Extent, high: Extent) -> Iterable[Patch]:
         """Yield the patches that lead from one slice of an object to another."""
@@ -308,5 +321,5 @@ class Committed:
 
     def _write(self, number: int, **facts: Any) -> None:
         self._extents(number)
-        self.changes += 1
+        self._outdate([number])
         self.history.write_note(f"object {number}", {**self._note(number), **facts})

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_dtn.bounded import Bounded
 from napari_dtn.segment.clicks import Links, split_fragments
 from napari_dtn.segment.fragments import slice_fragments
 from napari_dtn.segment.graph import RegionGraph, region_graph
 from napari_dtn.segment.merging import merge_probabilities
-from napari_dtn.session.cache import Cache
 from napari_dtn.settings import usable_cores
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Evidence:
     def __init__(self, boundaries: Boundaries, image: Any, memory: int) -> None:
         self.boundaries = boundaries
         self._image = image
-        self._cache = Cache(memory)
+        self._cache = Bounded(memory)
 
     def steps(self, view: View, reach: int, marks: dict[int, tuple[Mark, ...]]) -> Iterator[int | Stack]:
         """Make what is in a view.
@@ -126,29 +126,26 @@ class Evidence:
                 yield len(planes)
             starts = np.cumsum([0, *(int(plane.max()) for plane in planes)])
             offsets = dict(zip(view.z, starts.tolist(), strict=False))
-            parts = [*pool.map(lambda run: self._links(run, view, marks, offsets), _runs(view, reach))]
-        stacked = _stacked(planes, starts)
-        yield Stack(view, stacked, _joined(parts, np.bincount(stacked.ravel())))
+            runs = _runs(view, reach)
+            parts = pool.map(lambda run: self._links(run, view, marks, offsets), runs)
+            links = _joined([*zip(runs, parts, strict=True)])
+        yield Stack(view, _stacked(planes, starts), links)
 
     def boundary(self, z: int, view: View) -> NDArray[np.float32]:
         """Return the boundaries in a view's window of slice z."""
         key = "boundary", z, view.y, view.x
-        return self._cache.get(key, lambda: self.boundaries.read(z, *view.window), lambda found: found.nbytes)
+        return self._cache.made(key, lambda: self.boundaries.read(z, *view.window))
 
     def _fragments(self, z: int, view: View, marks: tuple[Mark, ...]) -> NDArray[np.uint32]:
         def whole() -> NDArray[np.uint32]:
             return slice_fragments(self.boundary(z, view))
 
-        found = self._cache.get(("fragments", z, view.y, view.x), whole, lambda made: made.nbytes)
+        found = self._cache.made(("fragments", z, view.y, view.x), whole)
         if not marks:
             return found
         inside, outside = (_points(marks, side, view) for side in (True, False))
         key = "split", z, view.y, view.x, marks
-        return self._cache.get(
-            key,
-            lambda: split_fragments(found, self.boundary(z, view), inside, outside),
-            lambda made: made.nbytes,
-        )
+        return self._cache.made(key, lambda: split_fragments(found, self.boundary(z, view), inside, outside))
 
     def _links(
         self, run: _Run, view: View, marks: dict[int, tuple[Mark, ...]], offsets: dict[int, int]
@@ -164,7 +161,7 @@ class Evidence:
             image = np.stack([np.asarray(self._image[z, y, x]) for z in run.z])
             return _links_of(region_graph(_stacked(planes, local), boundary, image), run.only_across)
 
-        found = self._cache.get(("links", run, view.y, view.x, marked), make, _size)
+        found = self._cache.made(("links", run, view.y, view.x, marked), make)
         shift = np.array([offsets[z] for z in run.z]) - local[:-1]
         edges = found.graph.edges
         moved = edges + shift[np.searchsorted(local, edges, side="left") - 1]
@@ -185,24 +182,18 @@ def _links_of(graph: RegionGraph, only_across: bool) -> Links:
     return Links(graph, probability[one])
 
 
-def _joined(parts: list[Links], sizes: NDArray[np.int64]) -> Links:
+def _joined(parts: list[tuple[_Run, Links]]) -> Links:
     """Put the links of all runs together, sorted as those of one graph are."""
+    sizes = np.concatenate([[0], *(found.graph.sizes[1:] for run, found in parts if not run.only_across)])
     edges, across, features, probability = (
         np.concatenate(columns)
         for columns in zip(
-            *((p.graph.edges, p.graph.across, p.graph.features, p.probability) for p in parts), strict=True
+            *((p.graph.edges, p.graph.across, p.graph.features, p.probability) for _, p in parts), strict=True
         )
     )
     order = np.lexsort(edges.T[::-1])
     graph = RegionGraph(len(sizes), edges[order], across[order], features[order], sizes)
     return Links(graph, probability[order])
-
-
-def _size(links: Links) -> int:
-    graph = links.graph
-    return int(
-        sum(a.nbytes for a in (graph.edges, graph.across, graph.features, graph.sizes, links.probability))
-    )
 
 
 def _runs(view: View, reach: int) -> list[_Run]:

@@ -92,9 +92,7 @@ def grow_steps(
         view = larger
 
 
-def first_view(
-    active: Active, settings: ClickSettings, box: Box, bad: frozenset[int] = frozenset()
-) -> View:
+def first_view(active: Active, settings: ClickSettings, box: Box, bad: frozenset[int] = frozenset()) -> View:
     """Return where to look first: around all that was said; through the slices without the bad ones.
 
     Raises
@@ -223,10 +221,9 @@ def mask_in(view: View, mask: Mask) -> NDArray[np.bool_]:
 
 def mostly(stack: Stack, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the fragments that are in a mask for the most part."""
-    nodes = stack.links.graph.nodes
-    sizes = np.bincount(stack.fragments.ravel(), minlength=nodes)
-    covered = np.bincount(stack.fragments[mask], minlength=nodes)
-    return np.asarray(2 * covered > sizes)
+    graph = stack.links.graph
+    covered = np.bincount(stack.fragments[mask], minlength=graph.nodes)
+    return np.asarray(2 * covered > graph.sizes)
 
 
 def _whole(view: View, found: NDArray[np.bool_], base: Mask | None, shape: tuple[int, int, int]) -> Mask:

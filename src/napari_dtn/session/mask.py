@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from napari_dtn.segment.extents import Extent
+from napari_dtn.segment.windows import lay
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,17 +68,7 @@ class Mask:
         """Return a window of slice z."""
         out = np.zeros((y.stop - y.start, x.stop - x.start), bool)
         if z in self.slices:
-            shared = [
-                slice(max(a.start, b.start), max(min(a.stop, b.stop), a.start, b.start))
-                for a, b in zip((y, x), self.box[1:], strict=True)
-            ]
-            into = tuple(
-                slice(a.start - b.start, a.stop - b.start) for a, b in zip(shared, (y, x), strict=True)
-            )
-            taken = tuple(
-                slice(a.start - o, a.stop - o) for a, o in zip(shared, self.origin[1:], strict=True)
-            )
-            out[into] = self.inside[z - self.origin[0]][taken]
+            lay(self.inside[z - self.origin[0]], self.origin[1:], out, y, x)
         return out
 
     def __getitem__(self, key: Any) -> NDArray[np.bool_]:

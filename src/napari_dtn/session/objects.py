@@ -1,13 +1,13 @@
-"""What is known about committed objects, and changes of them as patches."""
+"""Where objects are in their slices, and changes of them as patches."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_dtn.segment.patches import patch_between
+from napari_dtn.shapes.facts import bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -16,73 +16,8 @@ if TYPE_CHECKING:
 
     from napari_dtn.segment.extents import Extent
     from napari_dtn.segment.patches import Patch
-    from napari_dtn.settings import VoxelSize
 
 Rectangle = tuple[int, int, int, int]  # y0, y1, x0, x1
-
-
-@dataclass(frozen=True)
-class ObjectFacts:
-    """A committed object.
-
-    Parameters
-    ----------
-    id
-        Its value in the labels.
-    name
-        What somebody called it; empty where nobody did.
-    locked
-        Whether other objects leave it alone.
-    voxels
-        Their number.
-    slices
-        Slices that it is in.
-    box
-        A box that holds it, ``((z0, z1), (y0, y1), (x0, x1))``.
-    centroid
-        Mean voxel (z, y, x).
-    um3
-        Its volume in µm³; 0 where the voxel size is not known.
-    """
-
-    id: int
-    name: str
-    locked: bool
-    voxels: int
-    slices: int
-    box: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
-    centroid: tuple[float, float, float]
-    um3: float
-
-
-def facts_of(extents: list[Extent], note: dict[str, Any], voxel_size: VoxelSize | None) -> ObjectFacts:
-    """Put together what is known of an object, from its slices (at least one)."""
-    voxels = sum(one.voxels for one in extents)
-    sums = (
-        sum(one.z * one.voxels for one in extents),
-        sum(one.sum_y for one in extents),
-        sum(one.sum_x for one in extents),
-    )
-    z, y, x = (total / voxels for total in sums)
-    y0, y1, x0, x1 = bounds(extents)
-    nm3 = float(np.prod(voxel_size)) if voxel_size else 0.0
-    return ObjectFacts(
-        extents[0].id,
-        str(note.get("name", "")),
-        bool(note.get("locked", False)),
-        voxels,
-        len(extents),
-        ((extents[0].z, extents[-1].z + 1), (y0, y1), (x0, x1)),
-        (z, y, x),
-        voxels * nm3 / 1e9,
-    )
-
-
-def bounds(extents: Iterable[Extent]) -> Rectangle:
-    """Return the rectangle that holds the objects in every slice of some extents."""
-    ends = [(one.y0, one.y1, one.x0, one.x1) for one in extents]
-    y0, y1, x0, x1 = zip(*ends, strict=True)
-    return min(y0), max(y1), min(x0), max(x1)
 
 
 def rectangles(*groups: Iterable[Extent]) -> dict[int, Rectangle]:
@@ -94,7 +29,7 @@ def rectangles(*groups: Iterable[Extent]) -> dict[int, Rectangle]:
 
 
 def patches_over(
-    labels: Any, places: dict[int, Rectangle], change: Callable[..., NDArray[np.uint32]]
+    labels: Any, places: dict[int, Rectangle], change: Callable[..., NDArray[Any]]
 ) -> Iterator[Patch]:
     """Yield what a change of the ids does, slice by slice.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,9 +75,16 @@ def validate(
             known = annotation != NOT_ANNOTATED
             boundary.add(probability[:, 0][known], annotation[known] == BOUNDARY)
         warps.add(torch.from_numpy(image).to(device))
-    scores = asdict(classes.scores() if several else boundary.scores())
+    scores = asdict(classes.scores()) if several else _boundary_scores(boundary)
     scores.pop("iou", None)  # of each class: for an evaluation of all images
     return Validation(0, scores, warps.summary())
+
+
+def _boundary_scores(counted: BoundaryHistogram) -> dict[str, Any]:
+    """Scores; no ranking where only one of the two was annotated."""
+    if counted.positives.any() and counted.negatives.any():
+        return asdict(counted.scores())
+    return {"n_pixels": counted.n_pixels, "accuracy": counted.accuracy(), "loss": counted.loss()}
 
 
 def _class_index(annotation: Annotation) -> Annotation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -19,10 +20,10 @@ from napari_dtn.volume.places import place_of
 from napari_dtn.volume.pyramid import coarser, mean, mode, regions, under
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterator, Mapping
 
     import dask.array as da
-    from numpy.typing import DTypeLike, NDArray
+    from numpy.typing import DTypeLike
 
     from napari_dtn.settings import VoxelSize
 
@@ -33,6 +34,7 @@ _MANY = 10_000  # chunks of a level, a file each, from which on they share files
 _COARSEST = 512
 _QUICK = ZstdCodec(level=1)  # a third of the usual level's time, for some percent more bytes
 JOURNAL = "journal.jsonl"  # in an image that is not finished
+_REDUCE = {"mode": mode, "mean": mean}
 _METADATA = {*MARKERS, ".zattrs", ".zmetadata", JOURNAL}
 
 
@@ -109,11 +111,18 @@ def create_labels(
     voxel_size: VoxelSize | None,
     translation: VoxelSize = (0.0, 0.0, 0.0),
     attributes: Mapping[str, Any],
-) -> zarr.Array[Any]:
-    """Create an OME-Zarr label image of one level, uint32, all 0; otherwise as :func:`create_image`."""
+    dtype: DTypeLike = np.uint32,
+) -> None:
+    """Create an OME-Zarr label image, all 0, with the pyramid that :func:`write_labels` would make.
+
+    Parameters and errors as :func:`create_image`. Whoever writes level 0 has to bring up the others.
+    """
     described = Description("zyx", voxel_size, translation, downscaling="mode", is_labels=True)
     group = _create_group(Path(path), described, attributes, overwrite=False)
-    return _create_level(group, described, 0, shape, np.uint32, None, None)
+    shapes = _shapes(shape)
+    for number, one in enumerate(shapes):
+        _create_level(group, described, number, one, dtype, None, None)
+    group.update_attributes(described.attributes(len(shapes)))
 
 
 def write_image(
@@ -137,7 +146,7 @@ def write_image(
     stack = volume_from_array(image, name="the image").data
     kind: Downscaling = "mode" if stack.dtype == bool else "mean"
     described = Description("zyx", voxel_size, translation, version, kind)
-    return _write(path, stack, stack.dtype, described, attributes, overwrite)
+    return _finished(path, _write(path, stack, stack.dtype, described, attributes, overwrite))
 
 
 def write_labels(
@@ -163,12 +172,23 @@ def write_labels(
     ValueError
         The ids are not integers, or one is negative.
     """
+    described = Description("zyx", voxel_size, translation, version, "mode", is_labels=True)
+    return _finished(path, label_steps(path, labels, described, attributes, overwrite))
+
+
+def label_steps(
+    path: str | Path,
+    labels: Any,
+    described: Description,
+    attributes: Mapping[str, Any],
+    overwrite: bool = False,
+) -> Iterator[tuple[int, int]]:
+    """Write ids as :func:`write_labels` does, part by part; yields parts that are done, and all."""
     stack = volume_from_array(labels, name="the label image").data
     if stack.dtype.kind not in "bui":
         raise ValueError(f"Labels are {stack.dtype}; give integer ids, 0 for background.")
     dtype = np.dtype(np.uint64 if stack.dtype.itemsize > 4 else np.uint32)
-    described = Description("zyx", voxel_size, translation, version, "mode", is_labels=True)
-    return _write(path, stack, dtype, described, attributes, overwrite)
+    yield from _write(path, stack, dtype, described, attributes, overwrite)
 
 
 def labels_place(image: str | Path, name: str) -> Path:
@@ -187,12 +207,19 @@ def labels_place(image: str | Path, name: str) -> Path:
     return Path(image) / "labels" / name
 
 
+def version_of(image: str | Path) -> Version:
+    """Return the version of OME-Zarr that an image is in, which its labels are in too: 0.4 lies in zarr 2."""
+    return "0.4" if open_node(Path(image)).metadata.zarr_format == 2 else "0.5"
+
+
 def list_labels(image: str | Path, name: str) -> None:
-    """Name labels that lie in an OME-Zarr image in its list of labels, as OME-Zarr 0.5 asks for."""
-    group = zarr.open_group(str(Path(image) / "labels"), mode="a", zarr_format=3)
-    known: Any = group.attrs.get("ome", {})
+    """Name labels that lie in an OME-Zarr image in its list of labels, as its version asks for."""
+    version = version_of(image)
+    group = zarr.open_group(str(Path(image) / "labels"), mode="a", zarr_format=ZARR_FORMATS[version])
+    known: Any = group.attrs if version == "0.4" else group.attrs.get("ome", {})
     names = [*(one for one in known.get("labels", []) if one != name), name]
-    group.update_attributes({"ome": {"version": "0.5", "labels": names}})
+    listed = {"labels": names}
+    group.update_attributes(listed if version == "0.4" else {"ome": {"version": version, **listed}})
 
 
 def read_attributes(path: str | Path) -> dict[str, Any]:
@@ -213,6 +240,12 @@ def bad_slices_of(path: str | Path) -> frozenset[int]:
     return frozenset(int(one["z"]) for one in marked if one["kind"] != "duplicated")
 
 
+def _finished(path: str | Path, steps: Iterator[tuple[int, int]]) -> zarr.Array[Any]:
+    for _ in steps:
+        pass
+    return zarr.open_array(str(Path(path) / "0"))
+
+
 def _write(
     path: str | Path,
     stack: da.Array,
@@ -220,34 +253,33 @@ def _write(
     described: Description,
     attributes: Mapping[str, Any],
     overwrite: bool,
-) -> zarr.Array[Any]:
+) -> Iterator[tuple[int, int]]:
     """Write the finest level, the coarser ones, and then name these: never one that is not yet complete."""
     group = _create_group(Path(path), described, attributes, overwrite)
-    level = finest = _new_level(group, described, 0, stack.shape, dtype)
-    for region in regions(finest.shape, _SHARD):
+    shapes = _shapes(stack.shape)
+    total = sum(len(list(regions(shape, _SHARD))) for shape in shapes)
+    count = itertools.count(1)
+    level = _new_level(group, described, 0, stack.shape, dtype)
+    for region in regions(level.shape, _SHARD):
         values = np.asarray(stack[region])
         if described.is_labels and values.min() < 0:
             raise ValueError(f"Labels hold the id {values.min()}; ids are 0 for background, or greater.")
-        finest[region] = values.astype(dtype)
-    count, reduce = 1, mode if described.downscaling == "mode" else mean
-    while max(level.shape[-2:]) > _COARSEST:
-        level = _add_level(group, described, count, level, reduce)
-        count += 1
-    group.update_attributes(described.attributes(count))
-    return finest
+        level[region] = values.astype(dtype)
+        yield next(count), total
+    for number, shape in enumerate(shapes[1:], start=1):
+        finer, level = level, _new_level(group, described, number, shape, dtype)
+        for region in regions(shape, _SHARD):
+            level[region] = _REDUCE[described.downscaling](np.asarray(finer[under(region, finer.shape)]))
+            yield next(count), total
+    group.update_attributes(described.attributes(len(shapes)))
 
 
-def _add_level(
-    group: zarr.Group,
-    described: Description,
-    number: int,
-    finer: zarr.Array[Any],
-    reduce: Callable[[NDArray[Any]], NDArray[Any]],
-) -> zarr.Array[Any]:
-    level = _new_level(group, described, number, coarser(finer.shape), finer.dtype)
-    for region in regions(level.shape, _SHARD):
-        level[region] = reduce(np.asarray(finer[under(region, finer.shape)]))
-    return level
+def _shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return the shapes of all levels."""
+    shapes = [shape]
+    while max(shapes[-1][-2:]) > _COARSEST:
+        shapes.append(coarser(shapes[-1]))
+    return shapes
 
 
 def _new_level(

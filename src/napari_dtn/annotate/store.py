@@ -1,0 +1,294 @@
+"""Annotations of a volume on disk, beside its objects and in the same line of edits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from psygnal import Signal
+
+from napari_dtn.annotate.regions import Fold, Region, cut, find_regions, hold_out
+from napari_dtn.annotate.sources import LEAVE, from_ids, from_object, reviewed_box
+from napari_dtn.segment.history import Edit
+from napari_dtn.session.objects import patches_over, rectangles, widened
+from napari_dtn.session.store import ANNOTATIONS, close_store, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_dtn.segment.history import History
+    from napari_dtn.segment.patches import Patch
+    from napari_dtn.session.objects import Rectangle
+    from napari_dtn.session.store import Store
+    from napari_dtn.volume.opening import Volume
+
+    Annotation = NDArray[np.uint8]
+
+Box = tuple[slice, slice, slice]
+CLASSES = ("boundary", "inside")
+_CLASSES = "annotation classes"
+
+
+class Annotations:
+    """What was said about the pixels of a volume; on disk as soon as it is said.
+
+    Parameters
+    ----------
+    store
+        What the folder holds, and what was done to it; closed with this.
+    classes
+        Their names: a pixel of class i is i + 1, and 0 where nothing was said.
+
+    Attributes
+    ----------
+    changed
+        Signal, emitted with every :class:`Edit` of annotations, also when it is undone or redone, by whomever
+        and in the thread that did it.
+    """
+
+    changed: ClassVar[Signal] = Signal(Edit)
+
+    def __init__(self, store: Store, classes: tuple[str, ...]) -> None:
+        self.history = store.history
+        self.classes = classes
+        self._pyramid = store.pyramid(ANNOTATIONS)
+        self._edits: Counter[int] = Counter()  # of each slice, since this was opened
+        self._found: dict[int, tuple[int, list[Region]]] = {}
+        self.history.made.connect(self._on_made)
+        self._leaving = ExitStack()
+        self._leaving.callback(close_store, store)
+        self._leaving.callback(self.history.made.disconnect, self._on_made)
+
+    @property
+    def labels(self) -> Any:
+        """The annotation, a zarr array (Z, Y, X), uint8."""
+        return self.history.arrays[ANNOTATIONS]
+
+    @property
+    def levels(self) -> tuple[Any, ...]:
+        """The annotation, and its coarser levels as far as they have followed."""
+        return self._pyramid.levels
+
+    def follow(self) -> Iterator[int]:
+        """Bring the coarser levels up to what was said, slice by slice; yields how many are left."""
+        yield from self._pyramid.follow()
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        self._leaving.close()
+
+    # ---- what is there
+
+    @property
+    def pixels(self) -> tuple[int, ...]:
+        """How many there are of each class."""
+        count: Counter[int] = Counter()
+        for extent in self.history.extents(array=ANNOTATIONS):
+            count[extent.id] += extent.voxels
+        return tuple(count[value] for value in range(1, len(self.classes) + 1))
+
+    def regions(self) -> list[Region]:
+        """Return what is annotated, as regions of slices, in the order of z."""
+        places = rectangles(self.history.extents(array=ANNOTATIONS))
+        return [region for z, place in sorted(places.items()) for region in self._regions_of(z, place)]
+
+    def folds(self) -> list[Fold]:
+        """Return what to hold back; none where too little is annotated to hold anything back."""
+        regions = self.regions()
+        folds = hold_out(regions)
+        if folds:
+            return folds
+        parts = [part for region in regions for part in cut(self._at(region.box)[0], region)]
+        return hold_out(parts)
+
+    def _regions_of(self, z: int, place: Rectangle) -> list[Region]:
+        edits = self._edits[z]
+        known = self._found.get(z)
+        if known is None or known[0] != edits:
+            y0, y1, x0, x1 = place
+            window = np.asarray(self.labels[z, y0:y1, x0:x1])
+            known = edits, find_regions(window, z, len(self.classes), (y0, x0))
+            self._found[z] = known
+        return known[1]
+
+    def _at(self, box: Box) -> Annotation:
+        return np.asarray(self.labels[box])
+
+    # ---- what is said
+
+    def paint(self, box: Box, values: Annotation, what: str = "a stroke") -> bool:
+        """Say something about the pixels of a box.
+
+        Parameters
+        ----------
+        box
+            Slices with both ends.
+        values
+            Of the box's shape: 1 + class, 0 to forget what was said, :data:`LEAVE` to leave it as it is.
+        what
+            In words.
+
+        Returns
+        -------
+        bool
+            Whether anything changes.
+
+        Raises
+        ------
+        ValueError
+            The box leaves the volume, or there is no such class.
+        """
+        self._check_box(box)
+        first = box[0].start
+
+        def painted(z: int, y: slice, x: slice, before: Annotation) -> Annotation:
+            return _laid_over(before, values[z - first])
+
+        return self.record(what, patches_over(self.labels, _places(box), painted))
+
+    def review(self, box: Box) -> bool:
+        """Say that all boundary in a box is painted: what is not annotated in it is inside; as :meth:`paint`.
+
+        Raises
+        ------
+        ValueError
+            The box leaves the volume, or no class is called ``inside``.
+        """
+        self._check_box(box)
+        if "inside" not in self.classes:
+            raise ValueError(f"The classes are {', '.join(self.classes)}; reviewing needs one called inside.")
+        inside = self.classes.index("inside") + 1
+
+        def reviewed(z: int, y: slice, x: slice, before: Annotation) -> Annotation:
+            return reviewed_box(before, inside)
+
+        return self.record("a reviewed box", patches_over(self.labels, _places(box), reviewed))
+
+    def add_ids(self, ids: Any, origin: tuple[int, int, int] = (0, 0, 0)) -> bool:
+        """Take a segmentation over, whose id 0 is boundary; as :meth:`paint`.
+
+        Parameters
+        ----------
+        ids
+            (Z, Y, X), anything that slices to integers.
+        origin
+            Its first voxel in the volume.
+        """
+        z, y, x = (slice(start, start + side) for start, side in zip(origin, ids.shape, strict=True))
+        self._check_box((z, y, x))
+
+        def taken(at: int, y: slice, x: slice, before: Annotation) -> Annotation:
+            return from_ids(np.asarray(ids[at - z.start]))
+
+        return self.record("a segmentation", patches_over(self.labels, _places((z, y, x)), taken))
+
+    def add_object(self, number: int) -> bool:
+        """Make training data of a committed object: its inside, and its rim; as :meth:`paint`.
+
+        Raises
+        ------
+        ValueError
+            There is no such object.
+        """
+        extents = self.history.extents(number)
+        if not extents:
+            raise ValueError(f"There is no object {number}; keep it first.")
+        shape = self.labels.shape[1:]
+        places = {z: widened(place, 1, shape) for z, place in rectangles(extents).items()}
+
+        def said(z: int, y: slice, x: slice, before: Annotation) -> Annotation:
+            return _laid_over(before, from_object(np.asarray(self.history.labels[z, y, x]), number))
+
+        return self.record(f"object {number} as annotation", patches_over(self.labels, places, said))
+
+    def record(self, what: str, patches: Iterable[Patch]) -> bool:
+        """Make changes that somebody else has thought of, such as a brush; returns whether there are any.
+
+        Raises
+        ------
+        ValueError
+            There is no such class.
+        """
+        return self.history.edit(what, map(self._checked, patches), ANNOTATIONS) is not None
+
+    def undo(self) -> str:
+        """Take the last edit back, of annotations or objects; returns what it was, or nothing."""
+        return edit.what if (edit := self.history.undo()) else ""
+
+    def redo(self) -> str:
+        """Make the next edit again; returns what it is, or nothing where there is none."""
+        return edit.what if (edit := self.history.redo()) else ""
+
+    # ---- small things
+
+    def _on_made(self, edit: Edit) -> None:
+        if edit.array == ANNOTATIONS:
+            self._edits.update(edit.z)
+            self.changed.emit(edit)
+
+    def _check_box(self, box: Box) -> None:
+        shape = self.labels.shape
+        if any(one.start < 0 or one.stop > side for one, side in zip(box, shape, strict=True)):
+            there = ", ".join(f"{one.start}:{one.stop}" for one in box)
+            raise ValueError(f"The box {there} leaves the volume of shape {shape}; draw it inside.")
+
+    def _checked(self, patch: Patch) -> Patch:
+        highest = int(patch.new.max())
+        if highest > len(self.classes):
+            raise ValueError(
+                f"The annotation holds {highest}; the classes {', '.join(self.classes)} are "
+                f"1 to {len(self.classes)}, and 0 is not annotated."
+            )
+        return patch
+
+
+def open_annotations(folder: str | Path, volume: Volume, classes: Sequence[str] | None = None) -> Annotations:
+    """Open the annotations in a session's folder, or begin them.
+
+    Parameters
+    ----------
+    folder
+        That of a click session, which may be open in this process; made where it is missing.
+    volume
+        What is annotated.
+    classes
+        Names; unless given, those that the folder has, or ``boundary`` and ``inside``. Classes may be added
+        to those that are there.
+
+    Raises
+    ------
+    ValueError
+        The folder belongs to another volume or process, or has other classes.
+    """
+    store = open_store(Path(folder), volume)
+    try:
+        return Annotations(store, _settled(store.history, classes))
+    except ValueError:
+        close_store(store)
+        raise
+
+
+def _settled(history: History, classes: Sequence[str] | None) -> tuple[str, ...]:
+    there = tuple(history.note(_CLASSES, ()))
+    wanted = tuple(classes or there or CLASSES)
+    if wanted[: len(there)] != there and history.extents(array=ANNOTATIONS):
+        raise ValueError(
+            f"The annotations have the classes {', '.join(there)}, not {', '.join(wanted)}; "
+            "keep those, add others after them, or choose another folder."
+        )
+    history.write_note(_CLASSES, wanted)
+    return wanted
+
+
+def _places(box: Box) -> dict[int, Rectangle]:
+    z, y, x = box
+    return dict.fromkeys(range(z.start, z.stop), (y.start, y.stop, x.start, x.stop))
+
+
+def _laid_over(before: Annotation, values: Annotation) -> Annotation:
+    return np.where(values == LEAVE, before, values)

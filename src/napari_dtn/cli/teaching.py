@@ -1,0 +1,158 @@
+"""``train --from MODEL --labels-kind classes``: annotations teach a model, by the product's own plan."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_dtn.cli.options import TrainingInput
+from napari_dtn.cli.terminal import interruptible, progress, say
+from napari_dtn.settings import FineTuneSettings
+from napari_dtn.words import duration
+
+if TYPE_CHECKING:
+    from napari_dtn.teach.data import TeachData
+    from napari_dtn.teach.events import Scored, Stepped
+    from napari_dtn.teach.finetune import TeachRun
+    from napari_dtn.teach.preflight import Remark
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the taught model goes: a file, or a name in the user's library."""
+
+    output: Path | None
+    name: str
+
+    def __post_init__(self) -> None:
+        if (self.output is None) == (not self.name):
+            raise ValueError("Say where the model goes: either --output M.safetensors or --name NAME.")
+
+    @property
+    def folder(self) -> Path:
+        """Where the run keeps its state: beside the file, or in the library."""
+        if self.output:
+            return self.output.with_suffix(".teaching")
+        from napari_dtn.nn.bundled import library_folder
+
+        return library_folder() / ".training" / self.name
+
+
+def is_teaching(chosen: TrainingInput, parent: str | None) -> bool:
+    """Whether a command is about annotations: it names a parent and classes, and no slices."""
+    slices = chosen.train_z or chosen.val_z
+    return parent is not None and chosen.labels_kind == "classes" and not slices and not chosen.dataset
+
+
+def teach(
+    chosen: TrainingInput,
+    parent: str,
+    settings: FineTuneSettings,
+    target: Target,
+    resume: bool,
+    overwrite: bool,
+) -> dict[str, Any]:
+    """Teach a model, and write it or keep it; return what is said of it as JSON."""
+    from napari_dtn.nn.checkpoint import load_model
+    from napari_dtn.teach.finetune import TeachRequest, finetune
+    from napari_dtn.teach.library import check_name
+
+    if target.name:
+        check_name(target.name)
+    elif target.output and target.output.exists() and not overwrite:
+        raise FileExistsError(f"{target.output} exists already: give another name, or overwrite it.")
+    model = load_model(parent, settings.device)
+    data = _data(chosen, model.card.voxel_size)
+    if overwrite:
+        shutil.rmtree(target.folder, ignore_errors=True)
+    run = finetune(TeachRequest(model, data, target.folder, settings), resume)
+    _follow(run)
+    return _summary(_keep(run, target))
+
+
+def _follow(run: TeachRun) -> None:
+    """Train, and tell how it goes."""
+    from napari_dtn.teach.events import Ended, Scored, Started, Stepped
+
+    with progress("steps") as report:
+        for event in interruptible(run.events()):
+            if isinstance(event, Started):
+                say("\n".join(event.words))
+            elif isinstance(event, Stepped):
+                report(_step_words(event), event.iteration, event.iterations)
+            elif isinstance(event, Scored):
+                say(_scored_words(event))
+            elif isinstance(event, Ended):
+                say(f"Ended: {event.why}.")
+
+
+def _step_words(event: Stepped) -> str:
+    return f"loss {event.loss:.4f} · {duration(event.eta)} left at most"
+
+
+def _scored_words(event: Scored) -> str:
+    best = ", the best so far" if event.best else ""
+    return f"{event.iteration:6d}  held out: score {event.val_auc:.4f}, loss {event.val_loss:.4f}{best}"
+
+
+def _keep(run: TeachRun, target: Target) -> Path:
+    """Keep the best: as a version in the library, or as a file."""
+    from napari_dtn.teach.library import Library
+
+    if target.name:
+        version = run.keep(target.name, Library())
+        say(f"Kept as {version.name}, version of {version.date}")
+        return version.path
+    assert target.output is not None
+    run.write(target.output)
+    say(f"Written to {target.output}")
+    return target.output
+
+
+def _summary(file: Path) -> dict[str, Any]:
+    from napari_dtn.nn.checkpoint import load_card
+
+    card = load_card(file)
+    told = {name: card.training[name] for name in ("parent", "iterations", "seconds")}
+    return {"output": str(file), **told, **card.scores}
+
+
+def _data(chosen: TrainingInput, trained_on: Any) -> TeachData:
+    from napari_dtn.teach.data import TeachData
+    from napari_dtn.teach.preflight import preflight
+    from napari_dtn.teach.splitting import split
+    from napari_dtn.volume.intensity import estimate_intensity
+    from napari_dtn.volume.lazy import in_memory
+    from napari_dtn.volume.opening import open_volume
+
+    missing = [name for name in ("--images", "--labels") if not chosen.of_volume[name]]
+    if missing:
+        raise ValueError(f"{', '.join(missing)} missing: give the volume and its annotation.")
+    image, labels = open_volume(str(chosen.images), chosen.voxel_size), open_volume(str(chosen.labels))
+    _heed(
+        preflight(
+            image.shape, labels.data, chosen.classes, voxel_size=image.voxel_size, trained_on=trained_on
+        )
+    )
+    known = in_memory(labels.data)
+    regions, held_out = split(known, len(chosen.classes))
+    return TeachData(
+        in_memory(image.data),
+        known,
+        estimate_intensity(image),
+        held_out,
+        regions,
+        chosen.classes,
+        image.name,
+        image.voxel_size,
+    )
+
+
+def _heed(remarks: list[Remark]) -> None:
+    """Say what is wrong with the annotation, and stop where training would learn nothing."""
+    for remark in remarks:
+        if remark.kind == "stop":
+            raise ValueError(f"{remark.words} {remark.remedy}")
+        say(f"{remark.words} {remark.remedy}")

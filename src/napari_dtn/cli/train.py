@@ -1,0 +1,120 @@
+"""The command train."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from napari_dtn.cli.options import JsonOption, Switch, TrainingInput
+from napari_dtn.cli.teaching import Target, is_teaching
+from napari_dtn.cli.teaching import teach as teach_model
+from napari_dtn.cli.terminal import TrainingWatch, interruptible, progress, say, write_json
+from napari_dtn.settings import FineTuneSettings, NetworkSettings, Roi, TrainSettings, parse_range
+
+if TYPE_CHECKING:
+    from napari_dtn.train import TrainingData, TrainingSource
+    from napari_dtn.volume.opening import Volume
+
+
+def train(
+    data: TrainingInput = TrainingInput(),
+    *,
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    name: str = "",
+    arch: Literal["dtn", "unet"] = "dtn",
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    teach: Annotated[FineTuneSettings, Parameter(name="teach")] = FineTuneSettings(),
+    network: Annotated[NetworkSettings, Parameter(name="*")] = NetworkSettings(),
+    settings: Annotated[TrainSettings, Parameter(name="*")] = TrainSettings(),
+    resume: Annotated[bool, Switch] = False,
+    overwrite: Annotated[bool, Switch] = False,
+    json_: Annotated[JsonOption, Parameter(name="--json")] = None,
+) -> None:
+    """Train a model on annotated slices, or on PASCAL VOC; or teach one by annotations.
+
+    Parameters
+    ----------
+    output
+        The model, a .safetensors file. A checkpoint lies beside it until it is done.
+    name
+        Instead of a file, for a model that annotations teach: its name in your library.
+    arch
+        dtn, or unet for the same network without transformer pairs.
+    from_
+        A model to start from. With --labels-kind classes, and without --train-z, annotations teach it: how
+        follows from their amount, and --teach.minutes and the like may say otherwise.
+    teach
+        How annotations teach.
+    resume
+        Continue an interrupted training.
+    overwrite
+        Replace a model or checkpoint that is already there.
+    """
+    from napari_dtn.nn.checkpoint import load_model
+    from napari_dtn.train import train
+
+    if from_ and is_teaching(data, from_):
+        target = Target(output, name)
+        write_json(teach_model(data, from_, teach, target, resume, overwrite), json_)
+        return
+    if output is None or name:
+        raise ValueError("--output M.safetensors is missing; --name is for a model that annotations teach.")
+    shape = network if arch == "dtn" else replace(network, transformer_levels=())
+    start = load_model(from_, settings.device) if from_ else None
+    steps = train(
+        _training_data(data),
+        output,
+        network=shape,
+        settings=settings,
+        start=start,
+        resume=resume,
+        overwrite=overwrite,
+    )
+    watch = TrainingWatch()
+    with progress("iterations") as report:
+        for event in interruptible(steps):
+            report(watch.text(event), event.iteration, event.iterations)
+    say(f"Written to {output}")
+    write_json({"output": str(output), **watch.summary}, json_)
+
+
+def _training_data(chosen: TrainingInput) -> TrainingSource:
+    volume_options = chosen.of_volume
+    given = [name for name, value in volume_options.items() if value is not None]
+    if chosen.dataset:
+        from napari_dtn.train.voc import VocData
+
+        given += ["--voxel-size"] if chosen.voxel_size else []
+        if given:
+            raise ValueError(f"{given[0]} belongs to a volume; leave it out, or leave out --dataset.")
+        return VocData.of(chosen.dataset[1])
+    missing = [name for name in volume_options if name not in given]
+    if missing:
+        raise ValueError(
+            f"{', '.join(missing)} missing: train takes {', '.join(volume_options)}, or --dataset voc FOLDER."
+        )
+    return _volume_data(chosen)
+
+
+def _volume_data(chosen: TrainingInput) -> TrainingData:
+    from napari_dtn.patches import TrainingVolume
+    from napari_dtn.train import TrainingData
+    from napari_dtn.volume.intensity import estimate_intensity
+    from napari_dtn.volume.lazy import in_memory
+    from napari_dtn.volume.opening import open_volume
+
+    images, ids, *ranges = (value for value in chosen.of_volume.values() if value is not None)
+    image, labels = open_volume(images, chosen.voxel_size), open_volume(ids)
+    volume = TrainingVolume(
+        in_memory(image.data), in_memory(labels.data), chosen.labels_kind, estimate_intensity(image)
+    )
+    train_z, val_z = (_slices(text, image) for text in ranges)
+    return TrainingData(volume, train_z, val_z, image.name, image.voxel_size)
+
+
+def _slices(text: str, volume: Volume) -> range:
+    chosen = Roi(z=parse_range(text)).within(volume.shape)[0]
+    return range(chosen.start, chosen.stop)

@@ -1,0 +1,1 @@
+"""Objects as facts, meshes and skeletons, and as files (numpy, bioimage-cpp)."""

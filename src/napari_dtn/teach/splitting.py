@@ -1,0 +1,46 @@
+"""What of an annotation is held out, where nobody has chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from napari_dtn.annotate.regions import Fold, Region, cut, find_regions, hold_out
+from napari_dtn.teach.pieces import Box
+
+_SHARE = 0.2
+
+
+def split(annotation: Any, classes: int) -> tuple[tuple[Box, ...], tuple[Box, ...]]:
+    """Find the regions of an annotation, and choose those that are held out.
+
+    Parameters
+    ----------
+    annotation
+        uint8 ``(Z, Y, X)``, lazy or not; it is read slice by slice.
+    classes
+        How many there are.
+
+    Returns
+    -------
+    regions, held_out
+        Boxes ``(z, y, x)``, as :class:`napari_dtn.teach.data.TeachData` takes them. Nothing is held out where
+        all is one small region.
+    """
+    slices = ((z, np.asarray(annotation[z])) for z in range(annotation.shape[0]))
+    regions = [region for z, known in slices for region in find_regions(known, z, classes)]
+    folds = hold_out(regions) or hold_out(
+        [part for one in regions for part in cut(np.asarray(annotation[one.z, one.y, one.x]), one)]
+    )
+    held = held_of(folds)
+    return tuple(one.box for one in regions), tuple(one.box for one in held)
+
+
+def held_of(folds: Sequence[Fold]) -> tuple[Region, ...]:
+    """Return what is held out of one training: of several folds the one nearest to a fifth of all pixels."""
+    if not folds:
+        return ()
+    wanted = _SHARE * sum(one.size for one in (*folds[0].held, *folds[0].kept))
+    return min(folds, key=lambda fold: abs(sum(one.size for one in fold.held) - wanted)).held

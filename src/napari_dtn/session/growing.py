@@ -113,7 +113,7 @@ def first_view(active: Active, settings: ClickSettings, box: Box, bad: frozenset
     spoiled = sorted(bad.intersection(points[:, 0].tolist())) if settings.volume else []
     if spoiled:
         raise ValueError(
-            f"Slice {spoiled[0]} is bad and is left out; click in another, or look for the object in the slice."
+            f"Slice {spoiled[0]} is bad and is left out; click in another, or find the object in the slice."
         )
     all_of_it = points
     if active.base is not None:

@@ -15,6 +15,7 @@ from napari_dtn._napari.click_input import Clicks
 from napari_dtn._napari.click_keys import Keys
 from napari_dtn._napari.click_layers import ClickLayers
 from napari_dtn._napari.controls import spare_cores
+from napari_dtn._napari.copying import CopyButtons, input_of
 from napari_dtn._napari.job import Lane, notified, notify_error, show_logged_warnings
 from napari_dtn._napari.layer_choice import LayerChoice
 from napari_dtn._napari.layers import BOUNDARIES, check_image, default_output, path_of, role_of, snapshot_of
@@ -26,6 +27,7 @@ from napari_dtn._napari.region import region_of
 from napari_dtn._napari.stack import SliceStack
 from napari_dtn._napari.view import fly_to
 from napari_dtn.nn.bundled import known_models
+from napari_dtn.recipes import click_recipe
 from napari_dtn.settings import PredictSettings
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     import napari.viewer
     from qtpy.QtGui import QCloseEvent
 
+    from napari_dtn.recipes import Recipe
     from napari_dtn.session import ObjectFacts
 
 JOURNAL = "journal.sqlite"  # its presence makes a folder a session; asking the core would load zarr
@@ -82,6 +85,7 @@ class ClickPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.controls)
+        layout.addWidget(CopyButtons("click", self._recipe))
         self._connect()
         self._on_layer_changed()
         self.controls.show_on(False)
@@ -209,6 +213,17 @@ class ClickPanel(QWidget):
         if not text:
             raise ValueError("“Objects in” is empty; type the path of a folder.")
         return Path(text).expanduser()
+
+    def _recipe(self) -> Recipe:
+        """Return how this folder is opened again, and how the whole volume is segmented likewise."""
+        layer, source = self._choice.layer, self.controls.source.currentData()
+        check_image(layer, self._viewer.layers)
+        assert layer is not None
+        if not source.model and source.path is None:
+            raise ValueError(f"{source.name} was not opened from a file, so no command can name it.")
+        settings, folder = self.controls.settings, self._folder()
+        output = folder.with_name(f"{folder.name} of all.zarr")
+        return click_recipe(input_of(layer), source.path or "", source.model, folder, settings, output)
 
     def _goes_on(self, folder: Path) -> bool:
         text = (

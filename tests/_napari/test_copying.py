@@ -44,7 +44,7 @@ def of_file(layer, path: Path) -> None:
 
 
 def test_a_prediction_is_the_same_by_panel_command_and_python(qtbot, ready, viewer, em, tmp_path) -> None:
-    tifffile.imwrite(tmp_path / "em volume.tif", em)
+    tifffile.imwrite(tmp_path / "em volume.tif", em, photometric="minisblack")
     of_file(viewer.layers["em"], tmp_path / "em volume.tif")
     panel, output = ready, tmp_path / "out.zarr"
     panel.findChild(QWidget, "predict.slices").setText("1:3")
@@ -67,10 +67,10 @@ def test_what_has_no_file_cannot_be_copied(ready, told) -> None:
 
 
 @pytest.fixture
-def panel(click_panel, tmp_path):
+def clicking(click_panel, tmp_path):
     viewer = click_panel._viewer
     image, boundaries = (viewer.layers[name] for name in ("em", "em boundaries"))
-    tifffile.imwrite(tmp_path / "em.tif", np.asarray(image.data))
+    tifffile.imwrite(tmp_path / "em.tif", np.asarray(image.data), photometric="minisblack")
     stored = create_image(
         tmp_path / "b.zarr", boundaries.data.shape, np.uint8, voxel_size=(30, 6, 6), attributes={}
     )
@@ -81,7 +81,8 @@ def panel(click_panel, tmp_path):
     return click_panel
 
 
-def test_the_objects_are_opened_again_and_the_volume_is_segmented(qtbot, panel, tmp_path) -> None:
+def test_the_objects_are_opened_again_and_the_volume_is_segmented(qtbot, clicking, tmp_path) -> None:
+    panel = clicking
     begin(qtbot, panel)
     click(qtbot, panel, FIRST)
     key(qtbot, panel, Qt.Key_C)

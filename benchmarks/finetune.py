@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("--strokes", nargs="+", type=int, default=[5, 10, 25, 100])
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--minutes", type=float, default=60.0, help="most minutes of a training")
+    parser.add_argument("--iterations", type=int, default=0, help="steps; 0 for as many as the plan says")
     parser.add_argument("--hold-out", action="store_true", help="choose the best step by held-out regions")
     parser.add_argument("--plot", type=Path, help="draw AUC by strokes into this picture")
     options = parser.parse_args()
@@ -102,7 +103,9 @@ def _rows_of(seed: int, options: Namespace) -> list[dict[str, Any]]:
 
 
 def _place(options: Namespace) -> Path:
-    return RUNS / ("quick" if options.quick else "held-out" if options.hold_out else "all-taught")
+    steps = f"-{options.iterations}" if options.iterations else ""
+    taught = "quick" if options.quick else "held-out" if options.hold_out else "all-taught"
+    return RUNS / f"{taught}{steps}"
 
 
 def _row(task: Task) -> dict[str, Any]:
@@ -149,7 +152,7 @@ def _untaught(task: Task) -> dict[str, Any]:
 
 
 def _fine_tuned(task: Task) -> dict[str, Any]:
-    return _taught(task, load_model(PARENT, "cpu"), FineTuneSettings())
+    return _taught(task, load_model(PARENT, "cpu"), FineTuneSettings(iterations=task.options.iterations))
 
 
 def _scratch(task: Task) -> dict[str, Any]:

@@ -197,7 +197,6 @@ def test_undo_takes_little_disk_and_memory(project: Path, monkeypatch: pytest.Mo
     import undo
 
     row = undo.measure((16, 512, 512), 14)
-    assert row["edits"] > 10
     assert row["voxels in objects"] > 20_000
     assert 0 < row["journal, MB"] < 4, "most of it is what SQLite keeps besides"
     assert row["memory gained, MB"] < 100

@@ -412,7 +412,7 @@ class SegmentSettings:
 
     fragments: FragmentSettings = field(default_factory=FragmentSettings)
     solver: Solver = "multicut"
-    prior: Annotated[float, {"min": 0.01, "max": 0.99}] = 0.5
+    prior: Annotated[float, {"min": 0.01, "max": 0.99}] = 0.6
     part_slices: Annotated[int, {"min": 1, "max": 65536}] = 16
     part_side: Annotated[int, {"min": 1, "max": 1048576}] = 4096
 

@@ -127,3 +127,21 @@ def click_panel(make_napari_viewer, tmp_path, monkeypatch):
     panel._leave()
     stop_all_jobs()
     panel._desk.close()
+
+
+@pytest.fixture
+def taught(make_napari_viewer, tmp_path, tiny_phantom, monkeypatch):
+    """Open the panel that teaches as the menu does, over the phantom, with a library of its own."""
+    monkeypatch.setenv("NAPARI_DTN_LIBRARY", str(tmp_path / "library"))
+    viewer = make_napari_viewer(show=True)
+    viewer.window._qt_window.resize(1200, 800)
+    image = viewer.add_image(tiny_phantom.image, name="em", scale=(30, 6, 6), units=("nm",) * 3)
+    viewer.dims.set_point(0, 60.0)
+    _, panel = viewer.window.add_plugin_dock_widget("napari-dtn", "Teach the model")
+    viewer.reset_view()
+    viewer.layers.selection.active = image
+    panel.controls.folder.setText(str(tmp_path / "objects"))
+    yield panel
+    panel._leave()
+    stop_all_jobs()
+    panel.annotating.desk.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QMessageBox, QWidget
 
+from napari_dtn.annotate import open_annotations
 from support.clicking import (
     FIRST,
     PATIENCE,
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
 CONTROLS = (
     *("image", "source", "folder", "folder_choice", "mode", "threshold", "threshold_value", "overlap", "on"),
     *("commit", "drop", "undo", "redo", "stop", "progress", "status", "objects", "keys"),
-    *("merge", "split", "delete", "fill", "smooth", "interpolate"),
+    *("merge", "split", "delete", "fill", "smooth", "interpolate", "teach"),
+    *("merging", "doubt", "yes", "no", "within", "slices", "confine", "copy_command", "copy_python"),
 )
 
 
@@ -59,6 +62,19 @@ def test_opening_the_panel_loads_nothing_heavy() -> None:
 def test_every_control_has_its_name_and_says_what_it_does(panel) -> None:
     for name in CONTROLS:
         assert control(panel, name).toolTip(), name
+
+
+def test_a_kept_object_becomes_training_data(qtbot, panel) -> None:
+    begin(qtbot, panel)
+    click(qtbot, panel, FIRST)
+    key(qtbot, panel, Qt.Key_Return)
+    control(panel, "objects").selectRow(0)
+    control(panel, "teach").click()
+    rest(qtbot, panel)
+    session = panel._desk.session
+    with closing(open_annotations(session.folder, session.volume)) as annotations:
+        assert annotations.labels[FIRST] == 2
+        assert all(annotations.pixels)
 
 
 def test_click_keep_undo_redo_by_mouse_and_keys(qtbot, panel) -> None:

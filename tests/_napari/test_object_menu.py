@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ from napari_dtn._napari.object_model import COLUMNS, ID, LOCKED, NAME, VOLUME
 from napari_dtn._napari.object_table import ObjectTable
 from napari_dtn.session import ClickSession, Mask
 from napari_dtn.session.boundaries import StoredBoundaries
+from napari_dtn.shapes import solid
 from napari_dtn.shapes.facts import ObjectFacts
 from napari_dtn.volume.opening import volume_from_array
 
@@ -142,44 +144,25 @@ def opacity(panel: QWidget, number: int) -> float:
 # ---- the table
 
 
-def test_every_control_and_action_has_its_name_and_says_what_it_does(panel) -> None:
+def test_the_table_says_what_the_objects_are_sorts_and_flies(qtbot, panel) -> None:
     for name in CONTROLS:
         assert control(panel, name).toolTip(), name
     for name, action in panel.controls.kept.actions_.items():
         assert action.objectName() == f"click.{name}"
         assert action.toolTip() != action.text()
-
-
-def test_the_table_says_what_the_objects_are(panel) -> None:
-    rows = control(panel, "objects").rows
-    texts = [[rows.data(rows.index(row, column)) for column in range(len(COLUMNS))] for row in range(3)]
-    assert texts[BLOCK - 1] == [
-        "2",
-        "",
-        f"{8 * 30 * 40 * 1080 / 1e9:.4g}",
-        "8",
-        "",
-        "2–10 · 10–40 · 40–80",
-        "6, 24, 60",
-    ]
-
-
-def test_a_click_on_a_head_sorts_and_the_selection_stays(qtbot, panel) -> None:
     table = control(panel, "objects")
-    press_cell(qtbot, panel, SHEET)
-    header = table.horizontalHeader()
-    for _ in range(2):
-        at = QPoint(header.sectionViewportPosition(VOLUME) + 8, header.height() // 2)
-        QTest.mouseClick(header.viewport(), Qt.LeftButton, Qt.NoModifier, at)
-    volumes = [one.um3 for one in table.rows.rows]
-    assert volumes in (sorted(volumes), sorted(volumes, reverse=True))
-    assert [one.id for one in table.rows.rows] != [1, 2, 3]
-    assert table.selected == [SHEET]
-
-
-def test_a_click_on_a_row_flies_there(qtbot, panel) -> None:
+    texts = [table.rows.data(table.rows.index(1, column)) for column in range(len(COLUMNS))]
+    volume = f"{8 * 30 * 40 * 1080 / 1e9:.4g}"
+    assert texts == ["2", "", volume, "8", "", "2–10 · 10–40 · 40–80", "6, 24, 60"]
     press_cell(qtbot, panel, SHEET)
     assert panel._viewer.dims.point[0] == pytest.approx(300 + 6 * 30)
+    header = table.horizontalHeader()
+    for order in (sorted, lambda them: sorted(them, reverse=True)):
+        at = QPoint(header.sectionViewportPosition(VOLUME) + 8, header.height() // 2)
+        QTest.mouseClick(header.viewport(), Qt.LeftButton, Qt.NoModifier, at)
+        volumes = [one.um3 for one in table.rows.rows]
+        assert volumes == order(volumes)
+    assert table.selected == [SHEET]
 
 
 def test_locks_and_names_are_set_in_the_table(qtbot, panel) -> None:
@@ -219,11 +202,13 @@ def test_every_column_sorts_ten_thousand_rows(qtbot, column: int, monkeypatch) -
     table.resize(600, 300)
     table.show()
     table.show_objects(objects)
+    table.selectAll()
     table.sortByColumn(column, Qt.SortOrder.DescendingOrder)
     qtbot.wait(50)
     keys = [object_model._SORTED_BY[column](one) for one in table.rows.rows]
     assert keys == sorted(keys, reverse=True)
     assert 0 < len(shown) < 1000
+    assert len(table.selected) == 10_000
 
 
 # ---- colours
@@ -292,6 +277,22 @@ def test_skeletons_of_several_rows_and_their_lengths(qtbot, panel) -> None:
     assert sum(one.name == "em skeleton 1" for one in panel._viewer.layers) == 1
 
 
+def test_what_was_begun_can_be_stopped(qtbot, panel, monkeypatch) -> None:
+    shares = solid._shares
+    monkeypatch.setattr(solid, "_shares", lambda *part: time.sleep(0.3) or shares(*part))
+    press_cell(qtbot, panel, BLOCK)
+
+    def stop() -> None:
+        assert "Finding the mesh" in status(panel)
+        QTest.mouseClick(control(panel, "objects_stop"), Qt.LeftButton)
+
+    QTimer.singleShot(700, stop)
+    choose(qtbot, panel, "mesh")
+    assert status(panel) == "Stopped."
+    assert "em mesh 2" not in panel._viewer.layers
+    assert not control(panel, "objects_stop").isVisible()
+
+
 def test_a_shape_without_a_row_or_a_voxel_size_is_said(qtbot, panel, told) -> None:
     choose(qtbot, panel, "mesh")
     assert "choose rows of the table first" in told[-1].message
@@ -305,7 +306,7 @@ def test_a_shape_without_a_row_or_a_voxel_size_is_said(qtbot, panel, told) -> No
 # ---- files
 
 
-def test_the_chosen_meshes_are_saved(qtbot, panel, monkeypatch, tmp_path: Path, told) -> None:
+def test_meshes_table_and_labels_are_saved(qtbot, panel, folder, monkeypatch, tmp_path: Path, told) -> None:
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path / "meshes"))
     press_cell(qtbot, panel, BLOCK)
     choose(qtbot, panel, "save_ply")
@@ -315,15 +316,15 @@ def test_the_chosen_meshes_are_saved(qtbot, panel, monkeypatch, tmp_path: Path, 
     assert str(tmp_path / "meshes") in status(panel)
     choose(qtbot, panel, "save_ply")
     assert "exists" in told[-1].message
-
-
-def test_the_table_and_the_labels_are_saved(qtbot, panel, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "t.csv"), "CSV (*.csv)"))
     choose(qtbot, panel, "save_table")
     with (tmp_path / "t.csv").open(newline="", encoding="utf-8") as file:
         assert [row["id"] for row in csv.DictReader(file)] == ["1", "2", "3"]
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "ids"), "TIFF (*.tif)"))
     choose(qtbot, panel, "save_labels")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(folder / "objects.zarr"), ""))
+    choose(qtbot, panel, "save_labels")
+    assert "objects.zarr exists" in told[-1].message
     ids = tifffile.imread(tmp_path / "ids.tif")
     for number, box in BOXES.items():
         assert (ids[box] == number).all()

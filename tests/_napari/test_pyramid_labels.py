@@ -14,6 +14,7 @@ from qtpy.QtTest import QTest
 from napari_dtn._napari.click_desk import committed
 from napari_dtn._napari.job import stop_all_jobs
 from napari_dtn._napari.pyramid_labels import PyramidLabels
+from napari_dtn.volume.opening import open_volume
 from napari_dtn.volume.pyramid import mode
 from support.rooms import by_walls
 
@@ -166,6 +167,34 @@ def test_preserving_labels_and_a_polygon(qtbot, panel) -> None:
     after = stored(panel)
     assert (after == 5).sum() > 500
     assert ((after == 3) == (before == 3)).all()
+
+
+def test_the_layer_is_saved_in_full(qtbot, panel, tmp_path) -> None:
+    layer = objects(panel)
+    layer.brush_size = 50
+    layer.paint(AT, 3)
+    rest(qtbot, panel)
+    layer.save(str(tmp_path / "saved.zarr"), plugin="napari-dtn")
+    np.testing.assert_array_equal(open_volume(tmp_path / "saved.zarr").data.compute(), stored(panel))
+
+
+def test_levels_that_cannot_follow_are_told_of_once(qtbot, panel, told, monkeypatch) -> None:
+    def full():
+        raise OSError(28, "No space left on device")
+        yield
+
+    layer = objects(panel)
+    layer.brush_size = 50
+    with monkeypatch.context() as broken:
+        broken.setattr(panel._desk.session, "follow", full)
+        layer.paint(AT, 3)
+        rest(qtbot, panel)
+        qtbot.wait(300)
+        assert ["No space left" in one.message for one in told] == [True]
+        assert panel._desk.session.labels[AT] == 3
+    layer.paint(AT, 4)
+    rest(qtbot, panel)
+    assert stored(panel)[AT] == 4
 
 
 class Counted:

@@ -13,7 +13,7 @@ def links_of(*edges: tuple[int, int, float]) -> Links:
     """Fragments in a row of numbers, with the probability of each link."""
     pairs = np.array([edge[:2] for edge in edges], np.int64)
     nodes = int(pairs.max()) + 1
-    features = np.zeros((len(edges), len(FEATURES)), np.float32)
+    features = np.ones((len(edges), len(FEATURES)), np.float32)
     graph = RegionGraph(nodes, pairs, np.zeros(len(edges), bool), features, np.ones(nodes, np.int64))
     return Links(graph, np.array([edge[2] for edge in edges], np.float32))
 

@@ -71,10 +71,28 @@ def test_no_fragment_is_smaller_than_asked_for() -> None:
 def test_objects_of_parts_are_joined_where_parts_meet(solver: Solver) -> None:
     """A chain of ten fragments in five parts, cut once by its evidence, falls into two objects."""
     edges = np.column_stack([np.arange(1, 10), np.arange(2, 11)])
-    graph = RegionGraph(11, edges, np.zeros(9, bool), np.zeros((9, 0), np.float32), np.full(11, 5))
+    graph = RegionGraph(11, edges, np.zeros(9, bool), np.ones((9, len(FEATURES)), np.float32), np.full(11, 5))
     probability = np.where(edges[:, 0] == 4, 0.1, 0.9).astype(np.float32)
     parts = np.array([-1, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4])
     settings = SegmentSettings(solver=solver)
     expected = [0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2]
     assert agglomerate_in_parts(graph, probability, parts, settings).tolist() == expected
     assert agglomerate(graph, probability, settings).tolist() == expected
+
+
+def test_many_corners_do_not_outweigh_a_long_wall() -> None:
+    """Two neurites with a wall between them, and five specks on it, each of which seems to belong to both."""
+    edges = np.array([(1, 2), *((side, speck) for side in (1, 2) for speck in range(3, 8))])
+    edges = edges[np.lexsort(edges.T[::-1])]
+    wall = (edges == (1, 2)).all(axis=1)
+    probability = np.where(wall, 0.05, 0.8).astype(np.float32)
+    found = []
+    for corner in (4.0, 0.1):  # as long as the wall, and corners
+        features = np.zeros((len(edges), len(FEATURES)), np.float32)
+        features[:, FEATURES.index("border over size")] = np.where(wall, 4.0, corner)
+        graph = RegionGraph(8, edges, np.zeros(len(edges), bool), features, np.ones(8, np.int64))
+        objects = agglomerate(graph, probability)
+        parts = np.where(np.arange(8) == 1, 0, 1)
+        assert agglomerate_in_parts(graph, probability, parts).max() == objects.max()
+        found.append(int(objects.max()))
+    assert found == [1, 2]

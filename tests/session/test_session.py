@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ import pytest
 from napari_dtn.session import Changed, ClickSession, Grown, Prompt
 from napari_dtn.session.boundaries import PANE, PredictedBoundaries, StoredBoundaries
 from napari_dtn.session.committed import Committed
+from napari_dtn.settings import ClickSettings, usable_cores
 from napari_dtn.volume.opening import open_volume
 
 if TYPE_CHECKING:
@@ -111,6 +114,59 @@ def test_late_results_are_dropped(session, rooms) -> None:
     assert session.mask is None
     assert [step for step in session.grow_steps() if isinstance(step, Grown)]
     assert session.mask[MIDDLES[11]]
+
+
+class Counted(StoredBoundaries):
+    """Boundaries that know which slices were read."""
+
+    def __init__(self, array: np.ndarray, at_hand: bool) -> None:
+        super().__init__(array, array.shape)
+        self.at_hand, self.slices = at_hand, Counter()
+
+    def read(self, z: int, y: slice, x: slice) -> np.ndarray:
+        self.slices[z] += 1
+        return super().read(z, y, x)
+
+
+def test_slices_that_come_next_are_cut_ahead_and_only_once(rooms) -> None:
+    stack = np.asarray(rooms.boundaries._array).copy()
+    stack[7:] = 1  # nothing goes on there
+    masks, read = [], []
+    for at_hand in (True, False):
+        boundaries = Counted(stack, at_hand)
+        settings = ClickSettings(volume=True, reach=2)
+        session = ClickSession(rooms.volume, boundaries=boundaries, settings=settings)
+        masks.append(np.asarray(session.click((2, *MIDDLES[6][1:]))))
+        session._evidence._pool.shutdown(wait=True)
+        read.append(boundaries.slices)
+        session.close()
+    assert (masks[0] == masks[1]).all()
+    assert masks[0].any(axis=(1, 2)).tolist() == [True] * 7 + [False] * 5
+    assert set(read[0].values()) == set(read[1].values()) == {1}
+    assert set(read[1]) < set(read[0])
+
+
+def test_who_stops_looking_leaves_nothing_behind_that_delays_the_next(rooms) -> None:
+    class Slow(Counted):
+        """Gives the first slice at once, others only later."""
+
+        permits = threading.Semaphore(0)
+
+        def read(self, z: int, y: slice, x: slice) -> np.ndarray:
+            if z:
+                self.permits.acquire()
+            return super().read(z, y, x)
+
+    boundaries = Slow(np.asarray(rooms.boundaries._array), True)
+    session = ClickSession(rooms.volume, boundaries=boundaries, settings=ClickSettings(volume=True, reach=12))
+    session.prompt(Prompt((MIDDLES[6],), True))
+    steps = session.grow_steps()
+    next(steps)
+    steps.close()
+    boundaries.permits.release(12)
+    session._evidence._pool.shutdown(wait=True)
+    assert 1 <= len(boundaries.slices) <= 1 + usable_cores()
+    session.close()
 
 
 # ---- objects

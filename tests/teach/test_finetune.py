@@ -119,6 +119,8 @@ def test_an_interrupted_run_ends_as_if_it_was_not(
     whole = finetune(request_of(parent, data, tmp_path / "whole"))
     expected = [event for event in whole.events() if isinstance(event, Scored)]
     started(finetune(request_of(parent, data, tmp_path / "broken")), after)
+    with (tmp_path / "broken" / "run" / "curve.jsonl").open("a") as curve:
+        curve.write('{"iteration": ')  # what a crash may leave
     run = finetune(request_of(parent, data, tmp_path / "broken"), resume=True)
     events = list(run.events())
     assert isinstance(events[0], Started)

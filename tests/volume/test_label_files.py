@@ -98,6 +98,17 @@ def test_what_is_there_is_kept(tmp_path: Path) -> None:
         save_labels(labels(), tmp_path / "a.tif")
 
 
+def test_a_folder_is_replaced_only_if_it_is_an_image(tmp_path: Path) -> None:
+    path = save_labels(labels(), tmp_path / "a.zarr")
+    (path / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"notes\.txt"):
+        save_labels(labels(), path, overwrite=True)
+    (tmp_path / "b.tif").mkdir()
+    with pytest.raises(FileExistsError, match="no OME-Zarr image"):
+        save_labels(labels(), tmp_path / "b.tif", overwrite=True)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.zarr", "b.tif"]
+
+
 def test_a_name_without_a_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"labels\.png has no format.*\.zarr, \.tif or \.h5"):
         save_labels(labels(), tmp_path / "labels.png")

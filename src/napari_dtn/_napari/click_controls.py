@@ -49,6 +49,7 @@ TOOLS = (
     ("fill", "Fill holes", "Fill background that the chosen objects enclose."),
     ("smooth", "Smooth", "Smooth the outlines of the chosen objects."),
     ("interpolate", "Interpolate", "Fill the slices that the chosen objects miss in between."),
+    ("teach", "Teach", "Make training data of the chosen objects, for the panel “Teach the model”."),
 )
 
 

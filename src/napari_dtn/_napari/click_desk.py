@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,6 +93,7 @@ class ClickDesk:
         self._waiting: deque[tuple[Action, bool]] = deque()
         self.session: ClickSession | None = None
         self._listed = -1
+        self._left_behind = -1  # edits after which the coarser levels could not follow
 
     @property
     def waiting(self) -> bool:
@@ -139,16 +141,24 @@ class ClickDesk:
                 if any(outdates for _, outdates in self._waiting):
                     break
             yield self._state(words)
-        for left in self.session.follow() if self.session is not None else ():
-            yield Followed(left)
-            if self._waiting:
-                return
+        if self.session is not None and self.session.objects.changes != self._left_behind:
+            yield from self._follow(self.session)
+
+    def _follow(self, session: ClickSession) -> Iterator[Followed]:
+        try:
+            for left in session.follow():
+                yield Followed(left)
+                if self._waiting:
+                    return
+        except Exception:  # a full disk, say: tried again after the next edit, not at once
+            self._left_behind = session.objects.changes
+            raise
 
     def close(self) -> None:
         """Leave the session; its folder has everything."""
         if self.session is not None:
             self.session.leave()
-            self.session = None
+            self.session, self._left_behind = None, -1
 
     def _state(self, words: str, anew: bool = False) -> State:
         assert self.session is not None
@@ -329,12 +339,20 @@ def lock(session: ClickSession, number: int, on: bool) -> str:
     return f"Object {number} is {'locked' if on else 'free'}."
 
 
-def _each(change: Callable[[int], None], chosen: Sequence[int], words: str) -> str:
+def _each(change: Callable[[int], object], chosen: Sequence[int], words: str) -> str:
     if not chosen:
         raise ValueError("No object is chosen: choose rows of the table first.")
     for number in chosen:
         change(number)
     return f"{words} {', '.join(map(str, chosen))}."
+
+
+def teach(session: ClickSession, chosen: Sequence[int]) -> str:
+    """Make training data of the chosen objects."""
+    from napari_dtn.annotate import open_annotations
+
+    with closing(open_annotations(session.folder, session.volume)) as annotations:
+        return _each(annotations.add_object, chosen, "Training data now: object")
 
 
 TOOLS: dict[str, Callable[..., str]] = {
@@ -344,4 +362,5 @@ TOOLS: dict[str, Callable[..., str]] = {
     "fill": fill_holes,
     "smooth": smooth,
     "interpolate": interpolate,
+    "teach": teach,
 }

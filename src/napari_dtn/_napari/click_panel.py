@@ -19,6 +19,7 @@ from napari_dtn._napari.copying import CopyButtons, input_of
 from napari_dtn._napari.job import Lane, notified, notify_error, show_logged_warnings
 from napari_dtn._napari.layer_choice import LayerChoice
 from napari_dtn._napari.layers import BOUNDARIES, check_image, default_output, path_of, role_of, snapshot_of
+from napari_dtn._napari.model_news import news
 from napari_dtn._napari.object_shapes import ObjectShapes
 from napari_dtn._napari.proof_controls import EVERYWHERE
 from napari_dtn._napari.proof_layer import show_doubt
@@ -96,6 +97,7 @@ class ClickPanel(QWidget):
         self._choice.layer_changed.connect(self._on_layer_changed)
         for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
             event.connect(self._show_sources)
+        news.changed.connect(self._show_sources)
         controls.on.clicked.connect(self._toggle)
         controls.folder_choice.clicked.connect(self._choose_folder)
         for name, action, outdates in (

@@ -151,7 +151,7 @@ class ObjectShapes(QObject):
     @notified
     def _save_labels(self) -> None:
         path, kind = QFileDialog.getSaveFileName(
-            self._controls, "Save the labels", "objects.zarr", LABEL_FILES
+            self._controls, "Save the labels", "labels.zarr", LABEL_FILES
         )
         if path:
             suffix = kind.partition("*")[2].rstrip(")")
@@ -232,7 +232,8 @@ def _save_table(objects: list[ObjectFacts], path: str) -> Iterator[Any]:
 def _save_labels(session: ClickSession, path: str) -> Iterator[Any]:
     from napari_dtn.volume.label_files import save_label_steps
 
-    yield from save_label_steps(session.kept, path, overwrite=True)  # the dialog has asked
+    asked = Path(path).is_file()  # by the dialog, which does not ask about folders
+    yield from save_label_steps(session.kept, path, overwrite=asked)
     yield f"The labels are in {path}."
 
 

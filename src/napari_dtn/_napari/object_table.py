@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, Qt, Signal
+from qtpy.QtCore import QItemSelection, QItemSelectionModel, QItemSelectionRange, QModelIndex, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from napari_dtn._napari.object_model import ID, LOCKED, NAME, ObjectModel
@@ -58,8 +59,9 @@ class ObjectTable(QTableView):
     @property
     def selected_facts(self) -> list[ObjectFacts]:
         """What is known of the objects of the selected rows, from the top."""
-        rows = sorted(index.row() for index in self.selectionModel().selectedRows())
-        return [self.rows.rows[row] for row in rows]
+        parts = self.selectionModel().selection()
+        rows = {row for part in parts for row in range(part.top(), part.bottom() + 1)}
+        return [self.rows.rows[row] for row in sorted(rows)]
 
     def show_objects(self, objects: Sequence[ObjectFacts]) -> None:
         """Show these objects and no others; what was selected stays so."""
@@ -69,11 +71,12 @@ class ObjectTable(QTableView):
         self._kept = {*self.selected}
 
     def _select_again(self) -> None:
+        rows = [row for row, one in enumerate(self.rows.rows) if one.id in self._kept]
         chosen = QItemSelection()
-        for row, one in enumerate(self.rows.rows):
-            if one.id in self._kept:
-                index = self.rows.index(row, ID)
-                chosen.select(index, index)
+        for _, run in groupby(enumerate(rows), lambda place: place[1] - place[0]):
+            first, *others = (row for _, row in run)
+            last = others[-1] if others else first
+            chosen.append(QItemSelectionRange(self.rows.index(first, ID), self.rows.index(last, ID)))
         flag = QItemSelectionModel.SelectionFlag
         self.selectionModel().select(chosen, flag.Select | flag.Rows)
 

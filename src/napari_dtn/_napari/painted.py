@@ -15,12 +15,12 @@ from napari_dtn.segment.windows import lay
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-Ids = NDArray[np.uint32]
+Ids = NDArray[Any]  # of the labels' type
 _TILE = 512  # pixels of a side: what is kept in memory of a slice that a brush touches
 
 
 class PaintedLabels:
-    """Array-like (Z, Y, X), uint32, that keeps what is painted in memory; its coarser scales show that too.
+    """Array-like (Z, Y, X) that keeps what is painted in memory; its coarser scales show that too.
 
     Parameters
     ----------
@@ -29,12 +29,12 @@ class PaintedLabels:
     """
 
     ndim = 3
-    dtype = np.dtype(np.uint32)
     classes = 1
 
     def __init__(self, levels: Sequence[Any]) -> None:
         self._disk = tuple(levels)
         self._labels = self._disk[0]
+        self.dtype = np.dtype(self._labels.dtype)
         self.shape: tuple[int, ...] = self._labels.shape
         self.size = int(np.prod(self.shape, dtype=object))
         self._painted: dict[tuple[int, int, int], Ids] = {}  # tiles, since the last stroke ended

@@ -26,12 +26,12 @@ from napari_dtn._napari.layers import (
     stated_voxel_size,
 )
 from napari_dtn._napari.live import Live
+from napari_dtn._napari.model_news import news, offer_known
 from napari_dtn._napari.output_choice import how_to_begin, output_path
 from napari_dtn._napari.region import region_of
 from napari_dtn._napari.run import Run
 from napari_dtn._napari.view import ViewWatcher, looked_at, show_slice, slice_in_view
 from napari_dtn._napari.warp_drawing import draw_tile
-from napari_dtn.nn.bundled import known_models
 from napari_dtn.recipes import predict_recipe
 from napari_dtn.settings import Roi, VoxelSize
 from napari_dtn.words import duration, plan_words, progress_words, size_words
@@ -95,8 +95,7 @@ class PredictPanel(QWidget):
         layout.addWidget(self.controls)
         layout.addWidget(CopyButtons("predict", self._recipe))
         self._connect()
-        for model in known_models():
-            self.controls.add_model(model)
+        self._show_models()
         self._on_layer_changed()
         self._show_busy()
         show_logged_warnings()
@@ -126,6 +125,7 @@ class PredictPanel(QWidget):
         self._watcher.moved.connect(self._look_at_warp)
         controls.device.currentIndexChanged.connect(self._live.look)
         controls.settings.on_change(self._live.look)
+        news.changed.connect(self._on_news)
         self.destroyed.connect(partial(_stop, self._lanes))
 
     # ---- the panel comes and goes
@@ -155,6 +155,15 @@ class PredictPanel(QWidget):
         _stop(self._lanes)
 
     # ---- what is chosen
+
+    def _show_models(self) -> None:
+        offer_known(self.controls.model, self.controls.add_model)
+
+    def _on_news(self) -> None:
+        """Offer the models that there are now, and read their cards."""
+        self._show_models()
+        if self._surveyed:
+            self._survey()
 
     def _survey(self) -> None:
         models = [self.controls.model.itemData(row) for row in range(self.controls.model.count())]

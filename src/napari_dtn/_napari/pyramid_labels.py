@@ -56,6 +56,11 @@ class PyramidLabels(Labels):
         super().__init__(painted.levels, multiscale=True, **look)
         self._data = _Editable(painted)
 
+    def show(self, painted: PaintedLabels) -> None:
+        """Show other labels of the same shapes instead."""
+        self._data = _Editable(painted)
+        self.refresh()
+
     @property
     def _type_string(self) -> str:
         return "labels"  # for whoever saves them

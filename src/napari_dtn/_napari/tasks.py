@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_dtn._napari.stack import Placed
+from napari_dtn.nn.bundled import named_model
 from napari_dtn.settings import Device, LiveSettings, PredictSettings, Roi
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Request:
 
 def _changed(model: str) -> int:
     """When a model's file was written last: it may be trained again under the same name."""
-    path = Path(model)
+    path = named_model(model) or Path(model)
     return path.stat().st_mtime_ns if path.is_file() else 0
 
 

@@ -14,6 +14,7 @@ from napari_dtn._napari.controls import VIEW, spare_cores
 from napari_dtn._napari.job import Lane, notified, show_logged_warnings
 from napari_dtn._napari.layer_choice import LayerChoice
 from napari_dtn._napari.layers import WARP, check_image, role_of, snapshot_of
+from napari_dtn._napari.model_news import news, offer_known
 from napari_dtn._napari.overlays import find
 from napari_dtn._napari.region import region_of
 from napari_dtn._napari.tasks import Desk, Request
@@ -21,7 +22,6 @@ from napari_dtn._napari.view import ViewWatcher, looked_at, slice_in_view
 from napari_dtn._napari.warp_controls import CLICK, HOVER, OFF, WarpControls
 from napari_dtn._napari.warp_drawing import EFFECTIVE, PATCH, draw_opinion
 from napari_dtn._napari.warp_legend import Legend
-from napari_dtn.nn.bundled import known_models
 from napari_dtn.settings import PredictSettings
 from napari_dtn.words import comparison_words
 
@@ -67,8 +67,7 @@ class WarpPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.controls)
-        for model in known_models():
-            self.controls.add_model(model, unet=model.startswith("unet"))
+        self._show_models()
         self._connect()
         show_logged_warnings()
 
@@ -92,6 +91,7 @@ class WarpPanel(QWidget):
         for lane in self._lanes:
             lane.ended.connect(partial(controls.show_progress, 0, 0))
         self._viewer.layers.events.removed.connect(self._on_removed)
+        news.changed.connect(self._show_models)
         self._viewer.mouse_drag_callbacks.append(self._on_mouse)
         self.destroyed.connect(partial(_stop, self._lanes))
 
@@ -114,6 +114,12 @@ class WarpPanel(QWidget):
         self._legend.clear()
 
     # ---- what is chosen
+
+    def _show_models(self) -> None:
+        offer_known(
+            self.controls.model,
+            lambda name: self.controls.add_model(name, unet=name.startswith("unet")),
+        )
 
     @notified
     def _choose_model_file(self, checked: bool = False) -> None:

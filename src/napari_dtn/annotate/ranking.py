@@ -1,4 +1,4 @@
-"""Where to annotate next: patches that a model is unsure of, and that are unlike what is annotated."""
+"""Where to annotate next: patches that a model is unsure of, like many others, unlike what is annotated."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,6 +29,7 @@ LOOKS = 24
 """Panes that are looked at: about a second of a core each."""
 
 _CLOSE = 2  # slices: what is seen in one is seen in the other
+_FAR = 1e6  # where nothing is annotated
 _TINY = 1e-6
 # Steps that spread points over a cube evenly, however many there are: powers of the root of x^4 = x + 1.
 _STEPS = np.array([0.8191725, 0.6710436, 0.5497005])
@@ -158,9 +160,15 @@ def candidates(look: Look, size: int = PATCH) -> list[Candidate]:
 def rank(patches: Sequence[Candidate], annotated: Sequence[Region] = (), count: int = 10) -> list[Suggestion]:
     """Choose the patches to annotate next, the best first.
 
-    One after the other the most uncertain patch is taken, where one that is unlike all others counts up to
-    twice; unlikeness grows with the distance of its features from those of the nearest patch that is
-    annotated or taken. Of patches that show the same place in slices close by, one is taken.
+    One after the other the patch of the largest product is taken of
+
+    - its uncertainty,
+    - how typical it is: the root of its mean likeness :math:`e^{-d^2/2}` to all patches (information density,
+      Settles and Craven 2008), so that no lone oddity comes first,
+    - one and its unlikeness :math:`d/(1+d)` to the nearest that is annotated or taken.
+
+    d is the distance of features, each of standard deviation 1, divided by the root of their number. Of
+    patches that show the same place in slices close by, one is taken.
 
     Parameters
     ----------
@@ -173,18 +181,19 @@ def rank(patches: Sequence[Candidate], annotated: Sequence[Region] = (), count: 
     """
     if not patches:
         return []
-    features = _standardised(np.stack([one.features for one in patches]))
-    unsure = np.array([one.uncertainty for one in patches], np.float32)
+    distances = _distances(np.stack([one.features for one in patches]))
+    typical = np.sqrt(np.exp(-(distances**2) / 2).mean(0))
+    worth = typical * [one.uncertainty for one in patches]
     free = np.array([not any(_meet(one, region, 0) for region in annotated) for one in patches])
-    nearest = _nearest(features, features[~free])
+    nearest = distances[~free].min(0, initial=_FAR)
     chosen: list[Suggestion] = []
     while free.any() and len(chosen) < count:
         unlike = nearest / (nearest + 1)
-        best = int(np.argmax(np.where(free, unsure * (1 + unlike), -1)))
+        best = int(np.argmax(np.where(free, worth * (1 + unlike), -1)))
         one = patches[best]
         chosen.append(Suggestion(one.z, one.y, one.x, one.uncertainty, float(unlike[best])))
         free &= [not _meet(other, one, _CLOSE) for other in patches]
-        nearest = np.minimum(nearest, _nearest(features, features[best][None]))
+        nearest = np.minimum(nearest, distances[best])
     return chosen
 
 
@@ -225,17 +234,11 @@ def _starts(length: int, size: int) -> list[int]:
     return [round(number * max(length - size, 0) / max(count - 1, 1)) for number in range(count)]
 
 
-def _standardised(features: Float) -> Float:
+def _distances(features: Float) -> Float:
+    """Return the distances of standardised features, ``(n, n)``, divided by the root of their number."""
     spread = features.std(0)
-    return np.asarray((features - features.mean(0)) / np.where(spread > _TINY, spread, 1))
-
-
-def _nearest(features: Float, others: Float) -> Float:
-    """Return the distance to the nearest of the others, per feature; very far where there are none."""
-    if not len(others):
-        return np.full(len(features), 1 / _TINY, np.float32)
-    distances = np.linalg.norm(features[:, None] - others[None], axis=2) / np.sqrt(features.shape[1])
-    return np.asarray(distances.min(1))
+    standard = (features - features.mean(0)) / np.where(spread > _TINY, spread, 1)
+    return np.asarray(cdist(standard, standard) / np.sqrt(features.shape[1]), np.float32)
 
 
 def _meet(patch: Candidate, other: Candidate | Region, slices: int) -> bool:

@@ -105,6 +105,11 @@ def evidence(borders: Borders, fragments: Fragments, across: NDArray[np.bool_]) 
     return np.column_stack(columns).astype(np.float32)
 
 
+def contact(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how much two fragments touch for their size, from evidence (E, F) -> (E,): a column of it."""
+    return features[:, FEATURES.index("border over size")]
+
+
 def _ordered(
     first: NDArray[np.float64], second: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

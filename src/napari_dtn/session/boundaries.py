@@ -29,6 +29,7 @@ class Boundaries(Protocol):
 
     box: Box
     bad: frozenset[int]
+    at_hand: bool  # whether it takes next to no time to read them
 
     def prepare(self) -> None:
         """Get ready for the first :meth:`read`."""
@@ -57,6 +58,8 @@ class StoredBoundaries:
     ValueError
         The array leaves the volume.
     """
+
+    at_hand = True
 
     def __init__(
         self,
@@ -108,6 +111,8 @@ class PredictedBoundaries:
     bad
         Slices of the volume that objects are led past.
     """
+
+    at_hand = False
 
     def __init__(
         self,

@@ -122,6 +122,7 @@ class ClickSession:
             boundaries = _predicted(model, volume, predict or PredictSettings(), memory)
         self._box = boundaries.box
         self._evidence = Evidence(boundaries, volume.data, memory)
+        self._leaving.callback(self._evidence.close)
         self._active = _remembered(self._history.note("active"), self.objects)
         self._undone: tuple[Prompt, ...] = ()
         self._mask = self._active.base

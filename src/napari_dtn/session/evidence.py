@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
@@ -17,13 +17,14 @@ from napari_dtn.segment.merging import merge_probabilities
 from napari_dtn.settings import usable_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from napari_dtn.session.boundaries import Boundaries
 
 Mark = tuple[int, int, bool]  # y, x, whether it is inside
+Place = tuple[int, tuple[int, int], tuple[int, int]]  # slice, rows, columns
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,16 @@ class Evidence:
         self.boundaries = boundaries
         self._image = image
         self._cache = Bounded(memory)
+        self._pool = ThreadPoolExecutor(usable_cores())
+        self._ahead: dict[Place, Future[NDArray[np.uint32]]] = {}
 
-    def steps(self, view: View, reach: int, marks: dict[int, tuple[Mark, ...]]) -> Iterator[int | Stack]:
+    def close(self) -> None:
+        """Stop what is made ahead."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def steps(
+        self, view: View, reach: int, marks: dict[int, tuple[Mark, ...]], ahead: Sequence[int] = ()
+    ) -> Iterator[int | Stack]:
         """Make what is in a view.
 
         Parameters
@@ -113,34 +122,56 @@ class Evidence:
             it.
         marks
             Of slices in which opposing seeds may share a fragment: these are split there.
+        ahead
+            Slices that are looked at next, by all appearances: cut into fragments while links are found,
+            which leaves cores idle.
 
         Yields
         ------
         int or Stack
             How many slices have their fragments; at last the stack.
         """
-        with ThreadPoolExecutor(usable_cores()) as pool:
-            planes = []
-            for plane in pool.map(lambda z: self._fragments(z, view, marks.get(z, ())), view.z):
-                planes.append(plane)
+        planes, begun = [], self._planes(view, marks)
+        try:
+            for plane in begun:
+                planes.append(plane.result())
                 yield len(planes)
-            starts = np.cumsum([0, *(int(plane.max()) for plane in planes)])
-            offsets = dict(zip(view.z, starts.tolist(), strict=False))
-            runs = _runs(view, reach)
-            parts = pool.map(lambda run: self._links(run, view, marks, offsets), runs)
-            links = _joined([*zip(runs, parts, strict=True)])
+        finally:  # somebody who stops here shall not be waited for by the next
+            for plane in begun:
+                plane.cancel()
+        starts = np.cumsum([0, *(int(plane.max()) for plane in planes)])
+        offsets = dict(zip(view.z, starts.tolist(), strict=False))
+        runs = _runs(view, reach)
+        parts = self._pool.map(lambda run: self._links(run, view, marks, offsets), runs)
+        self._make_ahead(view, ahead)
+        links = _joined([*zip(runs, parts, strict=True)])
         yield Stack(view, _stacked(planes, starts), links)
+
+    def _planes(self, view: View, marks: dict[int, tuple[Mark, ...]]) -> list[Future[NDArray[np.uint32]]]:
+        """Begin with the fragments of all slices; those made ahead that are not wanted are dropped."""
+        going = {key: plane for key, plane in self._ahead.items() if not plane.cancel()}
+        self._ahead = {}
+        return [
+            going[_place(z, view)]
+            if _place(z, view) in going and z not in marks
+            else self._pool.submit(self._fragments, z, view, marks.get(z, ()))
+            for z in view.z
+        ]
+
+    def _make_ahead(self, view: View, slices: Sequence[int]) -> None:
+        if self.boundaries.at_hand:
+            self._ahead = {_place(z, view): self._pool.submit(self._fragments, z, view, ()) for z in slices}
 
     def boundary(self, z: int, view: View) -> NDArray[np.float32]:
         """Return the boundaries in a view's window of slice z."""
-        key = "boundary", z, view.y, view.x
+        key = "boundary", *_place(z, view)
         return self._cache.made(key, lambda: self.boundaries.read(z, *view.window))
 
     def _fragments(self, z: int, view: View, marks: tuple[Mark, ...]) -> NDArray[np.uint32]:
         def whole() -> NDArray[np.uint32]:
             return slice_fragments(self.boundary(z, view))
 
-        found = self._cache.made(("fragments", z, view.y, view.x), whole)
+        found = self._cache.made(("fragments", *_place(z, view)), whole)
         if not marks:
             return found
         inside, outside = (_points(marks, side, view) for side in (True, False))
@@ -166,6 +197,10 @@ class Evidence:
         edges = found.graph.edges
         moved = edges + shift[np.searchsorted(local, edges, side="left") - 1]
         return Links(replace(found.graph, edges=moved), found.probability)
+
+
+def _place(z: int, view: View) -> Place:
+    return z, view.y, view.x
 
 
 def _stacked(planes: list[NDArray[np.uint32]], starts: NDArray[np.int64]) -> NDArray[np.uint32]:

@@ -81,7 +81,7 @@ def grow_steps(
     view: View | None = first_view(active, settings, box, bad)
     while view is not None:
         marks = opposing_marks(active)
-        for step in evidence.steps(view, settings.reach, marks):
+        for step in evidence.steps(view, settings.reach, marks, slices_ahead(view, settings.reach, box, bad)):
             if isinstance(step, Stack):
                 stack = step
             else:
@@ -168,6 +168,14 @@ def _farther(good: Iterable[int], z: int, run: int) -> int:
     if beyond is None:
         return z
     return beyond // run * run + run - 1 if run > 0 else beyond // -run * -run
+
+
+def slices_ahead(view: View, reach: int, box: Box, bad: frozenset[int] = frozenset()) -> list[int]:
+    """Return the slices that a view through the slices grows by, those next to it first."""
+    if not view.across:
+        return []
+    steps = ((view.z[-1] + step, view.z[0] - step) for step in range(1, reach + 1))
+    return [z for pair in steps for z in pair if box[0].start <= z < box[0].stop and z not in bad]
 
 
 def _window(low: int, high: int, side: int, bounds: slice) -> tuple[int, int]:

@@ -27,9 +27,9 @@ class Curve:
 
     def __init__(self, file: Path, iteration: int, whole: bool = False) -> None:
         self._file = file
-        read = [Scored(**json.loads(line)) for line in file.read_text().splitlines()] if file.exists() else []
         begun = iteration > 0 or whole
-        self.points = [point for point in read if begun and (whole or point.iteration <= iteration)]
+        read = _read(file) if begun and file.exists() else []
+        self.points = [point for point in read if whole or point.iteration <= iteration]
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(map(_line, self.points)))
 
@@ -74,6 +74,12 @@ class Curve:
 def _better(new: tuple[float, float], old: tuple[float, float]) -> bool:
     """By AUC; by the loss where there is none, as on regions of one class."""
     return new[1] < old[1] if math.isnan(new[0]) else new[0] > old[0]
+
+
+def _read(file: Path) -> list[Scored]:
+    """All lines but one that a crash cut short."""
+    lines = file.read_text().splitlines(keepends=True)
+    return [Scored(**json.loads(line)) for line in lines if line.endswith("\n")]
 
 
 def _line(point: Scored) -> str:

@@ -11,7 +11,7 @@ _LITTLE, _MUCH = 20_000, 500_000  # annotated pixels: some strokes; two dense sl
 _AUGMENT = {
     "none": AugmentSettings(flips=False, contrast=0.0, brightness=0.0, noise=0.0, defects=0.0),
     "mild": AugmentSettings(),
-    "strong": AugmentSettings(contrast=0.4, brightness=0.5, noise=0.3, zoom=1.4, stretch=1.3),
+    "strong": AugmentSettings(contrast=0.3, noise=0.2, zoom=1.25, stretch=1.25),
 }
 _PULL = {"none": 0.0, "mild": 5.0, "strong": 20.0}
 
@@ -85,7 +85,7 @@ def plan(amount: Amount, patch_size: int, settings: FineTuneSettings, device: st
     pull: Strength = _chosen(settings.pull, "strong" if little else "none" if much else "mild")
     freeze: Freeze = "nothing" if settings.freeze == "auto" else settings.freeze
     train = TrainSettings(
-        iterations=settings.iterations or (300 if little else 1000 if much else 600),
+        iterations=settings.iterations or (120 if little else 1000 if much else 600),
         batch_size=settings.batch_size or (4 if device == "cpu" else 16),
         patch_size=patch_size,
         learning_rate=settings.learning_rate or (1e-3 if much else 5e-4),

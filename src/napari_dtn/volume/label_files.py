@@ -15,7 +15,7 @@ import tifffile
 from napari_dtn.volume import hdf5, tiff
 from napari_dtn.volume.description import Description
 from napari_dtn.volume.pyramid import regions
-from napari_dtn.volume.writing import label_steps
+from napari_dtn.volume.writing import check_deletable, delete_image, label_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ def save_label_steps(labels: Volume, path: str | Path, overwrite: bool = False) 
     Raises
     ------
     FileExistsError
-        Something is there.
+        Something is there; a folder is replaced only if it is an OME-Zarr image and nothing else.
     ValueError
         The suffix says no format, or the volume holds no ids.
     """
@@ -76,6 +76,8 @@ def save_label_steps(labels: Volume, path: str | Path, overwrite: bool = False) 
         raise ValueError(f"{labels.name} holds {labels.data.dtype}; labels are integer ids.")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; choose another path.")
+    if path.is_dir():
+        check_deletable(path)
     with _put_in_place(path) as unfinished:
         yield from write(labels, unfinished)
 
@@ -102,12 +104,13 @@ def _put_in_place(path: Path) -> Iterator[Path]:
     except BaseException:  # also where nobody iterates any more
         _delete(unfinished)
         raise
-    _delete(path)
-    unfinished.rename(path)
+    if path.is_dir():
+        delete_image(path)
+    unfinished.replace(path)
 
 
-def _delete(path: Path) -> None:
-    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+def _delete(unfinished: Path) -> None:
+    shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink(missing_ok=True)
 
 
 def _write_zarr(labels: Volume, path: Path) -> Iterator[Written]:

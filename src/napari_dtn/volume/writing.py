@@ -329,7 +329,22 @@ def _create_group(
 
 
 def delete_image(path: Path) -> None:
-    """Delete an OME-Zarr image: its metadata and its levels, and nothing that someone put beside them."""
+    """Delete an OME-Zarr image: its metadata and its levels, and nothing that someone put beside them.
+
+    Errors as :func:`check_deletable`.
+    """
+    check_deletable(path)
+    shutil.rmtree(path)
+
+
+def check_deletable(path: Path) -> None:
+    """Check that a folder is an OME-Zarr image.
+
+    Raises
+    ------
+    FileExistsError
+        It is none, or somebody put something beside its levels.
+    """
     image = multiscales(dict(zarr.open(str(path), mode="r").attrs)) if is_zarr(path) else None
     if image is None or path.is_symlink():
         raise FileExistsError(f"{path} is no OME-Zarr image, so it is not replaced; choose another path.")
@@ -341,4 +356,3 @@ def delete_image(path: Path) -> None:
         raise FileExistsError(
             f"{path} also holds {', '.join(others)}, so it is not replaced; choose another path."
         )
-    shutil.rmtree(path)

@@ -1,0 +1,315 @@
+"""What the panel asks of the rooms that teach: generators of frozen events for a job; no Qt, no napari."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Union
+
+from napari_dtn.settings import FineTuneSettings, PredictSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_dtn._napari.layers import Snapshot
+    from napari_dtn._napari.tasks import Desk, Request
+    from napari_dtn.annotate import Annotations, Region
+    from napari_dtn.nn.checkpoint import Model
+    from napari_dtn.teach.comparison import Compared
+    from napari_dtn.teach.data import TeachData
+    from napari_dtn.teach.events import TeachEvent
+    from napari_dtn.teach.finetune import TeachRun
+    from napari_dtn.teach.library import Version
+    from napari_dtn.teach.preflight import Remark
+    from napari_dtn.teach.uncertainty import Suggesting
+    from napari_dtn.volume.intensity import Intensity
+
+Wish = Literal["go on", "keep", "discard"]
+_EVERY = 4.0  # seconds between two looks at the slice in view,
+_SHARE = 5  # of which looking itself may take a fifth
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What to teach.
+
+    Parameters
+    ----------
+    image
+        The image layer.
+    annotation
+        What is annotated: uint8 (Z, Y, X), lazy.
+    classes
+        Their names.
+    held_out, regions
+        Boxes as :class:`napari_dtn.teach.data.TeachData` takes them.
+    parent
+        Name or path of the model to start from.
+    name
+        What the new version is called.
+    settings
+        What the user decided.
+    folder
+        Where the training keeps its state.
+    """
+
+    image: Snapshot
+    annotation: Any
+    classes: tuple[str, ...]
+    held_out: tuple[tuple[slice, slice, slice], ...]
+    regions: tuple[tuple[slice, slice, slice], ...]
+    parent: str
+    name: str
+    settings: FineTuneSettings
+    folder: Path
+
+
+def lesson_of(
+    image: Snapshot,
+    annotations: Annotations,
+    parent: str,
+    name: str,
+    settings: FineTuneSettings,
+    folder: Path,
+) -> Lesson:
+    """Take down what is annotated now, and choose what of it is held out."""
+    from napari_dtn.teach.splitting import held_of
+
+    held, regions = held_of(annotations.folds()), annotations.regions()
+    return Lesson(
+        image,
+        annotations.labels,
+        annotations.classes,
+        tuple(one.box for one in held),
+        tuple(one.box for one in regions),
+        parent,
+        name,
+        settings,
+        folder,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Remarked:
+    """What to know before training."""
+
+    remarks: tuple[Remark, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """A slice as the parent and as the model in training see it.
+
+    Parameters
+    ----------
+    z
+        The slice.
+    before, after
+        uint8 (C, Y, X): a map for each class.
+    names_before, names_after
+        Of the maps.
+    """
+
+    z: int
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
+    names_before: tuple[str, ...]
+    names_after: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """The AUC on the phantom, before and after; ``after`` is None while it trains."""
+
+    before: float
+    after: float | None = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The version that is in the library now."""
+
+    version: Version
+
+
+Step = Union[Remarked, "TeachEvent", Looked, Remembered, Kept]
+
+
+@dataclass
+class TeachDesk:
+    """One training at a time: how it is to go on, and which slice is looked at meanwhile.
+
+    The window writes ``wish`` and ``z``; all else belongs to the job.
+    """
+
+    wish: Wish = "go on"
+    z: int = 0
+    _run: TeachRun | None = field(default=None, repr=False)
+    _memory: Remembered | None = None
+
+    def train(self, make: Callable[[], Lesson], resume: bool) -> Iterator[Step]:
+        """Teach; at the end the best waits for :meth:`keep` or :meth:`discard`, unless the wish says it."""
+        from napari_dtn.nn.checkpoint import load_model
+        from napari_dtn.predict import use_threads
+        from napari_dtn.teach.finetune import TeachRequest, finetune
+        from napari_dtn.teach.forgetting import phantom_auc
+
+        self.wish, self._run, self._memory = "go on", None, None
+        lesson = make()
+        use_threads(_settings(lesson))
+        parent = load_model(lesson.parent, lesson.settings.device)
+        yield Remarked(tuple(_remarks(lesson, parent)))
+        data = data_of(lesson)
+        before = phantom_auc(parent)
+        yield Remembered(before)
+        self._run = finetune(TeachRequest(parent, data, lesson.folder, lesson.settings), resume)
+        yield from self._followed(self._run, _Watch(parent, lesson, data.intensity))
+        if self.wished() == "discard":
+            self.discard()
+            return
+        self._memory = Remembered(before, phantom_auc(self._run.best()))
+        yield self._memory
+        if self.wished() == "keep":
+            yield from self.keep(lesson.name)
+
+    def wished(self) -> Wish:
+        """Return the wish, which may have changed since it was written last."""
+        return self.wish
+
+    def _followed(self, run: TeachRun, watch: _Watch) -> Iterator[TeachEvent | Looked]:
+        with closing(run.events()) as events:  # type: ignore[type-var]
+            for event in events:
+                yield event
+                if self.wished() != "go on":
+                    return
+                yield from watch.look(run, self.z)
+
+    def keep(self, name: str) -> Iterator[Kept]:
+        """Put the best into the library."""
+        assert self._run is not None
+        yield Kept(self._run.keep(name, measured={"phantom": asdict(self._memory)} if self._memory else None))
+        self._run = None
+
+    def discard(self) -> None:
+        """Forget what was learned."""
+        if self._run is not None:
+            self._run.discard()
+            self._run = None
+
+
+class _Watch:
+    """Looks at a slice every few seconds.
+
+    Parameters
+    ----------
+    parent
+        Who saw it before.
+    lesson, intensity
+        What is looked at.
+    """
+
+    def __init__(self, parent: Model, lesson: Lesson, intensity: Intensity) -> None:
+        self._parent, self._lesson, self._intensity = parent, lesson, intensity
+        self._before: tuple[int, NDArray[np.uint8]] | None = None
+        self._next = 0.0
+
+    def look(self, run: TeachRun, z: int) -> Iterator[Looked]:
+        """Predict slice z by both models, if it is time."""
+        began = time.monotonic()
+        if began < self._next:
+            return
+        if self._before is None or self._before[0] != z:
+            self._before = z, self._seen(self._parent, z)
+        model = run.model()
+        names = self._parent.card.class_names, model.card.class_names
+        yield Looked(z, self._before[1], self._seen(model, z), *names)
+        ended = time.monotonic()
+        self._next = ended + max(_EVERY, (_SHARE - 1) * (ended - began))
+
+    def _seen(self, model: Model, z: int) -> NDArray[np.uint8]:
+        from napari_dtn.predict import Predictor, as_uint8
+
+        volume, settings = self._lesson.image.volume, _settings(self._lesson)
+        return as_uint8(Predictor.of(model, volume, settings, self._intensity).predict(z))
+
+
+def _settings(lesson: Lesson) -> PredictSettings:
+    from napari_dtn._napari.controls import spare_cores
+
+    return PredictSettings(backend="eager", device=lesson.settings.device, threads=spare_cores())
+
+
+def data_of(lesson: Lesson) -> TeachData:
+    """Return a lesson's annotation as something to train on, or to compare models on."""
+    from napari_dtn.teach.data import TeachData
+    from napari_dtn.volume.intensity import estimate_intensity
+    from napari_dtn.volume.lazy import in_memory
+
+    volume = lesson.image.volume
+    return TeachData(
+        in_memory(volume.data),
+        lesson.annotation,
+        estimate_intensity(volume),
+        lesson.held_out,
+        lesson.regions,
+        lesson.classes,
+        volume.name,
+        volume.voxel_size,
+    )
+
+
+def _remarks(lesson: Lesson, parent: Model) -> list[Remark]:
+    """Look at the annotation.
+
+    Raises
+    ------
+    ValueError
+        It would teach nothing.
+    """
+    from napari_dtn.teach.preflight import preflight
+
+    volume = lesson.image.volume
+    found = preflight(
+        volume.shape,
+        lesson.annotation,
+        lesson.classes,
+        voxel_size=volume.voxel_size,
+        trained_on=parent.card.voxel_size,
+        regions=lesson.regions,
+    )
+    for remark in found:
+        if remark.kind == "stop":
+            raise ValueError(f"{remark.words} {remark.remedy}")
+    return found
+
+
+def suggest(desk: Desk, request: Request, regions: Sequence[Region]) -> Iterator[Suggesting]:
+    """Find where to annotate next."""
+    from napari_dtn.teach.uncertainty import suggest
+
+    yield from suggest(desk.predictor(request), regions)
+
+
+def compare(versions: Sequence[Version], make: Callable[[], Lesson]) -> Iterator[list[Compared]]:
+    """Score versions on what is held out of a lesson."""
+    from napari_dtn.nn.checkpoint import load_model
+    from napari_dtn.predict import use_threads
+    from napari_dtn.teach.comparison import compare
+
+    lesson = make()
+    use_threads(_settings(lesson))
+    models = {one.id: load_model(one.path, lesson.settings.device) for one in versions}
+    yield compare(models, data_of(lesson))
+
+
+def share(version: Version, path: Path) -> Iterator[str]:
+    """Write a version as one file."""
+    from napari_dtn.teach.library import Library
+
+    yield f"Writing {path.name} …"
+    Library().share(version, path, overwrite=True)  # the file dialog has asked
+    yield f"{version.id} is in {path}."

@@ -4,8 +4,8 @@
 
 The boundaries of the last slices of SNEMI3D are predicted beforehand, and a new session is opened for every
 object, so fragments and links are missing. The click is in the middle of an object of z 80-99 that is larger
-than 5,000 voxels. Rows: the slices that the object reaches, and the seconds from the click to its first mask and
-to its last one (goal: 2).
+than 5,000 voxels. Rows: the slices that the object reaches, and the seconds from the click to its first mask
+and to its last one (goal: 2).
 """
 
 from __future__ import annotations

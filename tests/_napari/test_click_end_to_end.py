@@ -79,6 +79,13 @@ class Window:
         xdotool("windowfocus", self.state()["window"], "sleep", 0.05, "key", *keys)
         return str(self.state()["status"])
 
+    def key_until(self, said: str, keys: str) -> None:
+        """Press keys until the panel says something."""
+        for _ in range(30):
+            if self.key(keys) == said:
+                return
+        raise AssertionError(f"{keys} has never led to: {said}")
+
     def has_in_work(self, *names: str) -> None:
         """Wait until the object in work holds these places and no others."""
         self.state(lambda told: set(told["work"]) == set(names))
@@ -155,11 +162,9 @@ def make_objects(window: Window) -> None:
 
 def take_all_back_and_do_it_again(window: Window) -> None:
     made = window.labels()
-    while window.key("ctrl+z") != NONE:
-        pass
+    window.key_until(NONE, "ctrl+z")
     assert not window.labels().any()
-    while window.key("ctrl+shift+z") != ALL:
-        pass
+    window.key_until(ALL, "ctrl+shift+z")
     assert np.array_equal(window.labels(), made)
 
 

@@ -11,12 +11,14 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QLabel,
     QLineEdit,
+    QMenu,
     QProgressBar,
     QPushButton,
     QSlider,
     QToolButton,
     QVBoxLayout,
     QWidget,
+    QWidgetAction,
 )
 
 from napari_dtn._napari.controls import row, shrinking_box
@@ -33,10 +35,12 @@ if TYPE_CHECKING:
 
 NAME = "click"
 IN_SLICE, THROUGH = "In the slice", "Through the slices"
-KEYS = (
-    "Left click includes · right click or Ctrl+click excludes · Shift+drag scribbles · Alt+drag across kept "
-    "objects merges · click on a kept object takes it up again\n"
-)
+MOUSE = """Left click: this belongs to the object; on a kept object, take it up again
+Right click, Ctrl+click: this does not
+Shift+drag, Shift+Ctrl+drag: the same as a scribble
+Alt+drag across kept objects: merge them
+
+"""
 #: What can be done to the objects of the chosen rows: object name, text, tip.
 TOOLS = (
     ("merge", "Merge", "Make one object of the chosen rows (M)."),
@@ -66,10 +70,7 @@ class ClickControls(QWidget):
         self.kept = ObjectControls()
         self.proof = ProofControls()
         self.objects = self.kept.table
-        self.keys = named(
-            QLabel(KEYS), f"{NAME}.keys", "Mouse and keys over the canvas while clicking is on."
-        )
-        self.keys.setWordWrap(True)
+        self._make_keys()
         self._lay_out()
 
     def _make_sources(self) -> None:
@@ -131,6 +132,19 @@ class ClickControls(QWidget):
         self.status = named(QLabel(), f"{NAME}.status", "What the panel did last.")
         self.status.setWordWrap(True)
 
+    def _make_keys(self) -> None:
+        """Say what mouse and keys do in a menu: in the panel it would take a third of the height."""
+        self.keys = named(QLabel(), f"{NAME}.keys", "Mouse and keys over the canvas while clicking is on.")
+        self.keys.setMargin(8)
+        self._keys_action = QWidgetAction(self)
+        self._keys_action.setDefaultWidget(self.keys)
+        menu = QMenu(self)
+        menu.addAction(self._keys_action)
+        self.keys_button = named(
+            QPushButton("Mouse and keys"), f"{NAME}.keys_button", "What mouse and keys do over the canvas."
+        )
+        self.keys_button.setMenu(menu)
+
     def _lay_out(self) -> None:
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -149,10 +163,10 @@ class ClickControls(QWidget):
         layout.addWidget(self.kept, 1)
         grid = QGridLayout()
         for place, button in enumerate(self.tools.values()):
-            grid.addWidget(button, place // 3, place % 3)
+            grid.addWidget(button, *divmod(place, 4))
         layout.addLayout(grid)
         layout.addWidget(self.proof)
-        layout.addWidget(self.keys)
+        layout.addWidget(self.keys_button)
 
     @property
     def settings(self) -> ClickSettings:
@@ -184,7 +198,8 @@ class ClickControls(QWidget):
 
     def show_keys(self, words: str) -> None:
         """Say what the keys do."""
-        self.keys.setText(KEYS + words)
+        self.keys.setText(MOUSE + words)
+        self._keys_action.setText(words)  # so that the menu measures it anew
 
     def show_progress(self, done: int, total: int) -> None:
         """Fill the bar; a total of 0 means that the end is not known."""

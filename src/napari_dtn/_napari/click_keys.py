@@ -60,11 +60,11 @@ def _named(name: str) -> Callable[..., None]:
 
 
 def keys_words() -> str:
-    """``keep the object: Enter or C · drop it: Escape or Shift+C · …``."""
+    """Return a line for each thing that keys do, such as ``keep the object: Enter or C``."""
     keys: dict[str, list[str]] = {}
     for key, command in ClickKeymap.class_keymap.items():
         keys.setdefault(command.__name__, []).append(str(key))
-    return " · ".join(f"{words}: {' or '.join(keys[name])}" for name, words, _ in KEYS if name in keys)
+    return "\n".join(f"{words}: {' or '.join(keys[name])}" for name, words, _ in KEYS if name in keys)
 
 
 class Keys:

@@ -43,7 +43,9 @@ class CopyButtons(QWidget):
         self.command.clicked.connect(self._copy_command)
         self.python.clicked.connect(self._copy_python)
         layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+        margins = layout.contentsMargins()  # those of the controls above
+        margins.setTop(0)
+        layout.setContentsMargins(margins)
         layout.addWidget(self.command)
         layout.addWidget(self.python)
 

@@ -277,7 +277,7 @@ _to_napari = _WarningsToNapari()
 
 
 def show_logged_warnings() -> None:
-    """From now on show the package's warnings in napari, and there alone; also those that were shown before."""
+    """From now on show the package's warnings in napari, and there alone; also what was said before."""
     package = logging.getLogger("napari_dtn")
     package.propagate, _to_napari.last = False, ""
     if _to_napari not in package.handlers:

@@ -135,13 +135,13 @@ def test_annotations_teach_likewise(qtbot, taught, tiny_phantom, tiny_model, tmp
     command = copied(taught, "finetune.copy_command")
     finetune.control(taught, "name").setText("by a program")
     python = copied(taught, "finetune.copy_python")
+    assert "--teach.iterations 2 --teach.batch-size 1 --teach.no-adapt --teach.device cpu" in command
     run_command(command)
     assert "kept as by a program@" in run_python(python)
     cards = [load_card(version.path) for version in Library().versions()]
     assert {card.name for card in cards} == {"by a command", "by a program"}
     one, other = (without_times(card.training) for card in cards)
     assert one == other
-    assert [point["iteration"] for point in one["curve"]] == [0, 2], "two steps, and no adapting"
     assert one["data"]["held_out"]
 
 

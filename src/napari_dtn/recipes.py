@@ -7,9 +7,10 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from napari_dtn.settings import ClickSettings, PredictSettings, Roi, VoxelSize
+    from napari_dtn.settings import ClickSettings, FineTuneSettings, PredictSettings, Roi, VoxelSize
 
 
 @dataclass(frozen=True)
@@ -58,25 +59,86 @@ def predict_recipe(
     image: Input, model: str, output: Path, roi: Roi, settings: PredictSettings, overwrite: bool = False
 ) -> Recipe:
     """Return how a volume, or a box of it, is predicted."""
-    ranges = {name: ends for name in "zyx" if (ends := getattr(roi, name)) != (None, None)}
-    options = ["--output", str(output), "--model", model, *image.options]
-    for name, ends in ranges.items():
-        options += [f"--{name}", ":".join("" if end is None else str(end) for end in ends)]
-    changed = _changed(settings)
-    for name, value in changed.items():
-        options += [f"--{name.replace('_', '-')}", str(value)]
-    options += ["--overwrite"] if overwrite else []
+    options = ["--output", str(output), "--model", model, *image.options, *_box_options(roi)]
+    options += [*_options(settings), *(["--overwrite"] if overwrite else [])]
     return Recipe(
         shlex.join(["napari-dtn", "predict", image.path, *options]),
         _PREDICT.format(
             opened=image.opened,
             model=model,
             output=str(output),
-            roi=_call("Roi", ranges),
-            settings=_call("PredictSettings", changed),
+            roi=_call("Roi", _ranges(roi)),
+            settings=_call("PredictSettings", _changed(settings)),
             overwrite=overwrite,
         ),
     )
+
+
+def warp_recipe(
+    image: Input, model: str, output: Path, truth: str, roi: Roi, settings: PredictSettings
+) -> Recipe:
+    """Return how the warps of a part of a volume are reported, and how they are computed.
+
+    Parameters
+    ----------
+    image
+        What the model looks at.
+    model
+        Whose warps.
+    output
+        Folder of the report.
+    truth
+        File of ids whose borders are the boundaries; empty where the model says where they are.
+    roi
+        The part.
+    settings
+        How the model is run.
+    """
+    options = ["--output", str(output), "--model", model, *image.options, *_box_options(roi)]
+    options += [*(["--truth", truth] if truth else []), *_options(settings)]
+    python = _WARP.format(
+        opened=image.opened,
+        model=model,
+        roi=_call("Roi", _ranges(roi)),
+        settings=_call("PredictSettings", _changed(settings)),
+    )
+    return Recipe(shlex.join(["napari-dtn", "warp", image.path, *options]), python)
+
+
+def teach_recipe(
+    image: Input, folder: Path, classes: Sequence[str], parent: str, name: str, settings: FineTuneSettings
+) -> Recipe:
+    """Return how the annotations of a session teach a model.
+
+    Parameters
+    ----------
+    image
+        What is annotated.
+    folder
+        Of the session; it may be open meanwhile.
+    classes
+        Of the annotations.
+    parent
+        The model to start from.
+    name
+        Of the new one in the user's library.
+    settings
+        How it is taught.
+    """
+    annotations = str(folder / "annotations.zarr")
+    command = ["napari-dtn", "train", "--from", parent, "--images", image.path, *image.options]
+    command += ["--labels", annotations, "--labels-kind", "classes", "--classes", *classes]
+    python = _TEACH.format(
+        opened=image.opened,
+        annotations=annotations,
+        count=len(classes),
+        classes=tuple(classes),
+        parent=parent,
+        folder=str(folder / "teaching"),
+        settings=_call("FineTuneSettings", _changed(settings)),
+        name=name,
+    )
+    return Recipe(shlex.join([*command, *_options(settings, "teach."), "--name", name]), python)
 
 
 def click_recipe(
@@ -127,6 +189,60 @@ for done in dtn.predict(
     print(f"{{done.done}} of {{done.total}} tiles")
 """
 
+_WARP = """\
+import numpy as np
+
+import napari_dtn as dtn
+from napari_dtn.predict import Predictor
+from napari_dtn.predict.warping import tile_warps
+from napari_dtn.settings import PredictSettings, Roi
+from napari_dtn.warp import Piece, arrow_segments
+
+volume = {opened}
+predictor = Predictor.of(
+    dtn.load_model({model!r}), volume, {settings}
+)
+slices, y, x = {roi}.within(volume.shape)
+grid, levels = predictor.grid, {{}}
+for z in range(slices.start, slices.stop):
+    for row in grid.rows(y):
+        tiles = [grid.tile(row, column) for column in grid.columns(x)]
+        for tile, warps in tile_warps(predictor, z, tiles):
+            for warp in warps:  # .look(pixels), .determinant(pixels), .grid, .fiducials
+                levels.setdefault(warp.level, []).append(arrow_segments(Piece(warp, *grid.owned(tile))))
+for level, arrows in levels.items():
+    moves = np.concatenate(arrows)[:, 1]
+    mean = np.hypot(*moves.T).mean()
+    print(f"level {{level}}: {{len(moves)}} fiducial points move by {{mean:.3f}} pixels on average")
+"""
+
+_TEACH = """\
+from pathlib import Path
+
+import napari_dtn as dtn
+from napari_dtn.settings import FineTuneSettings
+from napari_dtn.teach.data import TeachData
+from napari_dtn.teach.events import Scored
+from napari_dtn.teach.finetune import TeachRequest, finetune
+from napari_dtn.teach.splitting import split
+from napari_dtn.volume.intensity import estimate_intensity
+
+volume = {opened}
+known = dtn.open_volume({annotations!r}).data
+regions, held_out = split(known, {count})
+data = TeachData(
+    volume.data, known, estimate_intensity(volume), held_out, regions, {classes!r},
+    volume.name, volume.voxel_size,
+)
+settings = {settings}
+parent = dtn.load_model({parent!r}, settings.device)
+run = finetune(TeachRequest(parent, data, Path({folder!r}), settings))
+for event in run.events():
+    if isinstance(event, Scored):
+        print(f"step {{event.iteration}}: held out {{event.val_auc:.4f}}")
+print("kept as", run.keep({name!r}).id)
+"""
+
 _CLICK = """\
 import napari_dtn as dtn
 from napari_dtn.session.boundaries import StoredBoundaries
@@ -148,6 +264,29 @@ session.close()
 def _changed(settings: Any) -> dict[str, Any]:
     """Return the fields that are not as they are by default."""
     return {f.name: value for f in fields(settings) if (value := getattr(settings, f.name)) != f.default}
+
+
+def _options(settings: Any, prefix: str = "") -> list[str]:
+    """Return how a command is told what is not as it is by default."""
+    options = []
+    for field, value in _changed(settings).items():
+        name = field.replace("_", "-")
+        if isinstance(value, bool):
+            options.append(f"--{prefix}{name}" if value else f"--{prefix}no-{name}")
+        else:
+            options += [f"--{prefix}{name}", str(value)]
+    return options
+
+
+def _ranges(roi: Roi) -> dict[str, Any]:
+    return {name: ends for name in "zyx" if (ends := getattr(roi, name)) != (None, None)}
+
+
+def _box_options(roi: Roi) -> list[str]:
+    options = []
+    for name, ends in _ranges(roi).items():
+        options += [f"--{name}", ":".join("" if end is None else str(end) for end in ends)]
+    return options
 
 
 def _call(name: str, values: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,6 +47,14 @@ def _save_tiny(path: Path, **shape: object) -> Path:
 def _plugins() -> None:
     """Let napari find the installed plugins, as it does when its window opens."""
     PluginManager.instance().discover()
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the package's log back: a panel takes its warnings for napari."""
+    package = logging.getLogger("napari_dtn")
+    monkeypatch.setattr(package, "propagate", True)
+    monkeypatch.setattr(package, "handlers", [])
 
 
 @pytest.fixture(scope="session")

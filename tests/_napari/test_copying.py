@@ -15,7 +15,11 @@ import zarr
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QWidget
 
+from napari_dtn.metrics import boundary_target
+from napari_dtn.nn.checkpoint import load_card
+from napari_dtn.teach.library import Library
 from napari_dtn.volume.writing import create_image
+from support import finetune
 from support.clicking import FIRST, PATIENCE, begin, click, control, key, labels
 
 
@@ -93,3 +97,57 @@ def test_the_objects_are_opened_again_and_the_volume_is_segmented(qtbot, clickin
     assert run_python(python).splitlines() == [f"1  {voxels}", "in work: 0 voxels"]
     run_command(command)
     assert zarr.open_array(str(tmp_path / "objects of all.zarr" / "0"), mode="r")[:].any()
+
+
+def test_the_warps_in_view_are_reported_and_computed(qtbot, viewer, em, tiny_dtn, tmp_path) -> None:
+    tifffile.imwrite(tmp_path / "em.tif", em, photometric="minisblack")
+    of_file(viewer.add_image(em, name="em", scale=(30, 6, 6), units=("nm",) * 3), tmp_path / "em.tif")
+    _, panel = viewer.window.add_plugin_dock_widget("napari-dtn", "Warp")
+    panel.controls.add_model(str(tiny_dtn), unet=False, choose=True)
+    viewer.dims.set_point(0, 30.0)
+    panel.controls.boxes["lattice"].setChecked(True)
+    qtbot.waitUntil(lambda: "em warp arrows" in viewer.layers, timeout=PATIENCE)
+    moves = viewer.layers["em warp arrows"].data[:, 1, 1:]
+    command, python = (copied(panel, f"warp.copy_{kind}") for kind in ("command", "python"))
+    words = run_python(python).split()
+    assert words[:3] == ["level", "4:", str(len(moves))]
+    assert float(words[7]) == pytest.approx(np.hypot(*moves.T).mean(), abs=2e-3)
+    assert float(words[7]) > 0.1
+    run_command(command)
+    rows = (tmp_path / "em warp" / "slices.csv").read_text().splitlines()
+    assert [row.split(",")[:2] for row in rows] == [["z", "level"], ["1", "4"]]
+
+
+def test_annotations_teach_likewise(qtbot, taught, tiny_phantom, tiny_model, tmp_path) -> None:
+    tifffile.imwrite(tmp_path / "em.tif", tiny_phantom.image, photometric="minisblack")
+    of_file(taught._viewer.layers["em"], tmp_path / "em.tif")
+    said = np.zeros(tiny_phantom.labels.shape, np.uint8)
+    for z in (0, 3):
+        said[z] = np.where(boundary_target(tiny_phantom.labels[z]), 1, 2)
+    finetune.start_from(taught, tiny_model)
+    finetune.begin(qtbot, taught)
+    finetune.say_all(qtbot, taught, said)
+    for name, value in (("iterations", 2), ("batch_size", 1)):
+        finetune.control(taught, name).setValue(value)
+    finetune.control(taught, "adapt").setChecked(False)
+    finetune.control(taught, "device").setCurrentText("cpu")
+    finetune.control(taught, "name").setText("by a command")
+    command = copied(taught, "finetune.copy_command")
+    finetune.control(taught, "name").setText("by a program")
+    python = copied(taught, "finetune.copy_python")
+    assert "--teach.iterations 2 --teach.batch-size 1 --teach.no-adapt --teach.device cpu" in command
+    run_command(command)
+    assert "kept as by a program@" in run_python(python)
+    cards = [load_card(version.path) for version in Library().versions()]
+    assert {card.name for card in cards} == {"by a command", "by a program"}
+    one, other = (without_times(card.training) for card in cards)
+    assert one == other
+    assert one["data"]["held_out"]
+
+
+def without_times(training: dict) -> dict:
+    """Return what two trainings that are alike share."""
+    curve = [
+        {name: value for name, value in point.items() if name != "seconds"} for point in training["curve"]
+    ]
+    return {**training, "date": "", "seconds": 0, "curve": curve}

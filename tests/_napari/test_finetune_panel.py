@@ -20,6 +20,7 @@ CONTROLS = (
     *("model", "name", "train", "resume", "pause", "keep", "cancel", "progress", "plot", "before", "scores"),
     *("plan", "remarks", "advanced", "minutes", "learning_rate", "freeze", "pull", "augment", "batch_size"),
     *("versions", "compare", "revert", "rename", "delete", "restore", "share", "compared"),
+    *("copy_command", "copy_python"),
 )
 OPEN = """
 import sys, napari

@@ -215,3 +215,21 @@ def test_the_cores_warnings_become_notifications(qtbot, told) -> None:
     show_logged_warnings()
     logging.getLogger("napari_dtn.predict").warning("%s has odd voxels.", "a.tif")
     assert [note.message for note in told] == ["a.tif has odd voxels."]
+
+
+def test_a_warning_is_told_once_and_the_rest_goes_to_the_programs_log(qtbot, told, monkeypatch) -> None:
+    records: list[logging.LogRecord] = []
+    root = logging.Handler()
+    monkeypatch.setattr(root, "emit", records.append)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [root])
+    logger = logging.getLogger("napari_dtn.predict")
+    monkeypatch.setattr(logger, "level", logging.DEBUG)
+    show_logged_warnings()
+    for words in ("far voxels", "far voxels", "a chunk", "far voxels"):
+        logger.warning(words)
+    logger.debug("a traceback")
+    assert [one.message for one in told] == ["far voxels", "a chunk", "far voxels"]
+    assert [one.getMessage() for one in records] == ["a traceback"]
+    show_logged_warnings()
+    logger.warning("far voxels")
+    assert len(told) == 4, "a panel that opens hears it again"

@@ -95,6 +95,15 @@ def test_the_box_follows_the_image_layers(panel, viewer) -> None:
     assert box.layer is None
 
 
+def test_a_warning_of_the_estimate_is_not_repeated_by_the_prediction(qtbot, ready, viewer, told) -> None:
+    viewer.layers["em"].scale = (50, 20, 20)
+    ready._show_voxel_size()
+    for button in ("estimate", "run"):
+        press(ready, button).click()
+        finish(qtbot, ready)
+    assert len([one for one in told if "was trained on 30 × 6 × 6 nm" in one.message]) == 1
+
+
 def test_an_unknown_voxel_size_is_asked_for(qtbot, panel, viewer, tiny_dtn) -> None:
     image = viewer.add_image(EM, name="em", translate=(1, 0, 0))
     panel.add_model(tiny_dtn)

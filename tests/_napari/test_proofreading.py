@@ -14,7 +14,22 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_dtn._napari.click_keys import KEYS
-from support.clicking import FIRST, SECOND, THIRD, begin, canvas_of, click, control, key, labels, rest, work
+from napari_dtn.predict import Predictor
+from support.clicking import (
+    FIRST,
+    SECOND,
+    SHAPE,
+    THIRD,
+    begin,
+    canvas_of,
+    click,
+    control,
+    key,
+    labels,
+    rest,
+    work,
+)
+from support.rooms import walls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,6 +173,30 @@ def test_a_rectangle_and_slices_confine(qtbot, panel) -> None:
     control(panel, "confine").click()
     rest(qtbot, panel)
     assert work(panel)[0, 48, 40]
+
+
+# ---- bad slices
+
+
+class Walls:
+    """A predictor that sees walls, and in the bad slice boundary all over."""
+
+    def predict(self, z: int, y: slice, x: slice) -> np.ndarray:
+        seen = np.ones((1, *SHAPE[1:])) if z == 3 else walls((1, *SHAPE[1:]))
+        return seen[:, y, x].astype(np.float32)
+
+
+def test_a_model_that_predicts_as_one_clicks_passes_a_bad_slice(qtbot, panel, monkeypatch) -> None:
+    monkeypatch.setattr(Predictor, "of", lambda *_: Walls())
+    panel._viewer.layers["em"].data[3] = 0
+    control(panel, "source").setCurrentText("predict with unet-snemi3d")
+    begin(qtbot, panel)
+    control(panel, "mode").setCurrentText("Through the slices")
+    rest(qtbot, panel)
+    click(qtbot, panel, FIRST)
+    assert np.flatnonzero(work(panel)[:, FIRST[1], FIRST[2]]).tolist() == [0, 1, 2, 4]
+    key(qtbot, panel, Qt.Key_C)
+    assert not labels(panel)[3].any()
 
 
 # ---- keys

@@ -54,6 +54,7 @@ def tick(qtbot, panel, *boxes: str) -> None:
 CONTROLS = (
     *("image", "model", "model_file", "level", "factor", "lattice", "grid", "displacement", "area"),
     *("folds", "patch", "effective", "unet", "truth", "shown", "compare", "progress", "status"),
+    *("copy_command", "copy_python"),
 )
 
 

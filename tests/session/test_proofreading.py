@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
-from napari_dtn.session import ClickSession, Doubt, Grown
+from napari_dtn.predict import Predictor
+from napari_dtn.session import ClickSession, Doubt, Grown, bad_slices
+from napari_dtn.session.bad_slices import JudgedSlices
 from napari_dtn.session.boundaries import StoredBoundaries
 from napari_dtn.settings import ClickSettings
-from napari_dtn.volume.opening import open_volume
+from napari_dtn.volume.defects import find_bad_slices
+from napari_dtn.volume.opening import open_volume, volume_from_array
 from napari_dtn.volume.writing import create_image
+from support.rooms import walls
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -239,3 +244,69 @@ def test_a_prediction_says_which_slices_are_bad(rooms, tmp_path: Path) -> None:
     )
     prediction = open_volume(tmp_path / "b.zarr")
     assert StoredBoundaries.of(prediction, rooms.volume).bad == {4}
+
+
+# ---- bad slices of a volume that is predicted as one clicks
+
+
+def drifting(slices: int, bad: set[int]) -> np.ndarray:
+    """Grey values that change from slice to slice as tissue does; the bad ones are black."""
+    far = gaussian_filter(np.random.default_rng(0).random((slices, 96, 128)), (3, 4, 4))
+    image = 50 + 150 * (far - far.min()) / np.ptp(far)
+    image[sorted(bad)] = 0
+    return image.astype(np.uint8)
+
+
+class Walls:
+    """A predictor that sees walls; in black slices it sees boundary all over."""
+
+    def __init__(self, image: np.ndarray) -> None:
+        self.stack = np.where(image.any(axis=(1, 2))[:, None, None], walls(image.shape), 1)
+
+    def predict(self, z: int, y: slice, x: slice) -> np.ndarray:
+        return self.stack[z, y, x][None].astype(np.float32)
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Count the slices that are judged."""
+    looked: list[int] = []
+    monkeypatch.setattr(
+        bad_slices,
+        "find_bad_slices",
+        lambda volume: looked.append(volume.shape[0]) or find_bad_slices(volume),
+    )
+    return looked
+
+
+def test_a_session_that_predicts_finds_the_bad_slices_where_the_object_goes(
+    rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counted: list[int]
+) -> None:
+    bad = {4, 5, 13}
+    image = drifting(64, bad)
+    predictor = Walls(image)
+    predictor.stack[20] = 1  # a wall through all of it, in a slice that looks good
+    monkeypatch.setattr(Predictor, "of", lambda *_: predictor)
+    settings = ClickSettings(window=64, reach=4, threshold=0.8)
+    session = ClickSession(volume_from_array(image), object(), settings=settings)
+    session.click((4, *SIXTH[1:]))
+    assert not counted, "in the slice, nobody asks"
+    session.drop()
+    session.settings = replace(settings, volume=True)
+    session.click((2, *SIXTH[1:]))
+    assert along(session, SIXTH) == sorted({*range(20)} - bad)
+    assert sum(counted) < 48
+    assert len(counted) == 3, "each run once"
+    session.undo()
+    with pytest.raises(ValueError, match="Slice 13 is bad"):
+        session.click((13, *SIXTH[1:]))
+    assert len(counted) == 3
+    session.close()
+
+
+def test_what_is_judged_in_runs_is_what_is_judged_as_a_whole(counted: list[int]) -> None:
+    volume = volume_from_array(drifting(50, {0, 7, 8, 30, 49}))
+    judged = JudgedSlices(volume)
+    found = {z for z in (30, 8, 7, *range(49, -1, -1)) if z in judged}
+    assert found == {one.z for one in find_bad_slices(volume).bad} == {0, 7, 8, 30, 49}
+    assert len(counted) == 7

@@ -170,6 +170,7 @@ class ClickDesk:
 
 
 def _boundaries(image: Snapshot, source: Source, predict: PredictSettings) -> Boundaries:
+    from napari_dtn.session.bad_slices import JudgedSlices
     from napari_dtn.session.boundaries import PredictedBoundaries, StoredBoundaries
     from napari_dtn.volume.writing import bad_slices_of
 
@@ -186,7 +187,7 @@ def _boundaries(image: Snapshot, source: Source, predict: PredictSettings) -> Bo
         use_threads(predict)
         return Predictor.of(load_model(source.model, predict.device), volume, predict)
 
-    return PredictedBoundaries(make, volume.shape)
+    return PredictedBoundaries(make, volume.shape, bad=JudgedSlices(volume))
 
 
 # ---- what can be asked

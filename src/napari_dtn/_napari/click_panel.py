@@ -3,46 +3,42 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QFileDialog, QMessageBox, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer
 
 from napari_dtn._napari import click_desk as desk
 from napari_dtn._napari.click_controls import ClickControls
 from napari_dtn._napari.click_input import Clicks
 from napari_dtn._napari.click_keys import Keys
 from napari_dtn._napari.click_layers import ClickLayers
+from napari_dtn._napari.click_sources import sources_of
 from napari_dtn._napari.controls import spare_cores
-from napari_dtn._napari.copying import CopyButtons, input_of
-from napari_dtn._napari.job import Lane, notified, notify_error, show_logged_warnings
+from napari_dtn._napari.copying import input_of
+from napari_dtn._napari.folder_choice import choose_folder, settled_folder, typed_folder
+from napari_dtn._napari.job import Lane, notify_error
 from napari_dtn._napari.layer_choice import LayerChoice
-from napari_dtn._napari.layers import BOUNDARIES, check_image, default_output, path_of, role_of, snapshot_of
+from napari_dtn._napari.layers import check_image, default_output, snapshot_of
 from napari_dtn._napari.model_news import news
 from napari_dtn._napari.object_shapes import ObjectShapes
-from napari_dtn._napari.proof_controls import EVERYWHERE
-from napari_dtn._napari.proof_layer import show_doubt
-from napari_dtn._napari.proof_tasks import Asked, Proofreading, confined
-from napari_dtn._napari.region import region_of
-from napari_dtn._napari.stack import SliceStack
+from napari_dtn._napari.panel import Panel
+from napari_dtn._napari.proof_tasks import Asked
+from napari_dtn._napari.proofreading import Proofreader
 from napari_dtn._napari.view import fly_to
-from napari_dtn.nn.bundled import known_models
 from napari_dtn.recipes import click_recipe
 from napari_dtn.settings import PredictSettings
 
 if TYPE_CHECKING:
-    import napari.layers
+    from pathlib import Path
+
     import napari.viewer
     from qtpy.QtGui import QCloseEvent
 
     from napari_dtn.recipes import Recipe
     from napari_dtn.session import ObjectFacts
 
-JOURNAL = "journal.sqlite"  # its presence makes a folder a session; asking the core would load zarr
 
-
-class ClickPanel(QWidget):
+class ClickPanel(Panel):
     """Objects of an image layer, by clicks.
 
     Parameters
@@ -52,9 +48,7 @@ class ClickPanel(QWidget):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        self.setObjectName("click")
-        self._viewer = viewer
+        super().__init__("click", viewer)
         self._desk = desk.ClickDesk()
         self._layers: ClickLayers | None = None
         self._choice = LayerChoice(viewer)
@@ -63,7 +57,9 @@ class ClickPanel(QWidget):
         self._shapes = ObjectShapes(viewer, self.controls.kept, lambda change: self._ask(desk.edited(change)))
         self._lanes = [self._lane, self._shapes.lane]
         self._clicks = Clicks(viewer, self)
-        self._proof = Proofreading()
+        self._proof = Proofreader(
+            viewer, self.controls.proof, self._clicks, lambda: self.controls.objects.selected, self
+        )
         self._keys = Keys(
             viewer,
             {
@@ -76,21 +72,14 @@ class ClickPanel(QWidget):
                 "swap": self._swap,
                 "merge": partial(self._use, "merge"),
                 "delete": partial(self._use, "delete"),
-                "merging": self.controls.proof.buttons["merging"].toggle,
-                "doubt": self._doubt,
-                "yes": partial(self._answer, True),
-                "no": partial(self._answer, False),
+                **self._proof.keys,
             },
             self.controls.show_keys,
         )
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.controls)
-        layout.addWidget(CopyButtons("click", self._recipe))
+        self._lay_out(self.controls, self._recipe)
         self._connect()
         self._on_layer_changed()
         self.controls.show_on(False)
-        show_logged_warnings()
 
     def _connect(self) -> None:
         controls = self.controls
@@ -121,29 +110,17 @@ class ClickPanel(QWidget):
         controls.objects.locked.connect(self._lock)
         self._clicks.clicked.connect(self._on_click)
         self._clicks.scribbled.connect(self._on_scribble)
-        self._clicks.crossed.connect(lambda points: self._ask(self._proof.crossed(points)))
-        proof = controls.proof
-        proof.buttons["merging"].toggled.connect(self._on_merging)
-        proof.buttons["doubt"].clicked.connect(self._doubt)
-        proof.buttons["yes"].clicked.connect(partial(self._answer, True))
-        proof.buttons["no"].clicked.connect(partial(self._answer, False))
-        proof.apply.clicked.connect(self._confine)
+        self._proof.wished.connect(self._ask)
+        self._proof.said.connect(self._show_status)
         self._lane.stepped.connect(self._on_step)
         self._lane.ended.connect(self._on_ended)
 
     # ---- the panel comes and goes
 
-    def event(self, event: QEvent) -> bool:
-        """Stop when the panel is taken out of its dock: napari hides it and keeps it."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._leave()
-        return bool(super().event(event))
-
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
-        """Stop what runs."""
-        self._leave()
-        self._shapes.close()
+        """Stop what runs, and follow the viewer no longer."""
         super().closeEvent(event)
+        self._shapes.close()
 
     def _leave(self) -> None:
         self._clicks.watch(None)
@@ -152,7 +129,7 @@ class ClickPanel(QWidget):
         self._lane.cancel()
         if self._layers is not None:
             self._keys.unbind()
-            show_doubt(self._viewer, self._layers.image, None)
+            self._proof.leave()
             self._layers.remove()
             self._layers = None
         self.controls.show_on(False)
@@ -168,18 +145,10 @@ class ClickPanel(QWidget):
 
     def _show_sources(self, event: Any = None) -> None:
         """Offer the boundary layers of the image, then the models."""
-        image = self._choice.layer
-        layers = [one for one in self._viewer.layers if image is not None and _is_whole(one, image)]
-        sources = [_source_of(layer, image) for layer in layers]
-        models = [desk.Source(f"predict with {name}", model=name) for name in known_models()]
-        self.controls.show_sources(sources + models)
+        self.controls.show_sources(sources_of(self._viewer.layers, self._choice.layer))
 
     def _choose_folder(self, checked: bool = False) -> None:
-        folder = QFileDialog.getExistingDirectory(
-            self, "Where to keep the objects", self.controls.folder.text()
-        )
-        if folder:
-            self.controls.folder.setText(folder)
+        choose_folder(self.controls.folder, "Where to keep the objects")
 
     # ---- on and off
 
@@ -197,10 +166,8 @@ class ClickPanel(QWidget):
         image = self._choice.layer
         check_image(image, self._viewer.layers)
         assert image is not None
-        folder = self._folder()
-        if (folder / JOURNAL).is_file() and not self._goes_on(folder):
-            folder = _next_free(folder)
-            self.controls.folder.setText(str(folder))
+        folder = settled_folder(self._folder(), self)
+        self.controls.folder.setText(str(folder))
         source = self.controls.source.currentData()
         predict = PredictSettings(threads=spare_cores())
         self._image = image
@@ -211,10 +178,7 @@ class ClickPanel(QWidget):
         self._lane.start("Opening the objects", steps)
 
     def _folder(self) -> Path:
-        text = self.controls.folder.text().strip()
-        if not text:
-            raise ValueError("“Objects in” is empty; type the path of a folder.")
-        return Path(text).expanduser()
+        return typed_folder(self.controls.folder, "Objects in")
 
     def _recipe(self) -> Recipe:
         """Return how this folder is opened again, and how the whole volume is segmented likewise."""
@@ -226,14 +190,6 @@ class ClickPanel(QWidget):
         settings, folder = self.controls.settings, self._folder()
         output = folder.with_name(f"{folder.name} of all.zarr")
         return click_recipe(input_of(layer), source.path or "", source.model, folder, settings, output)
-
-    def _goes_on(self, folder: Path) -> bool:
-        text = (
-            f"{folder} has objects from before: all that were kept, and what was said about the one in work. "
-            "Go on with them? “No” begins in a new folder."
-        )
-        answer = QMessageBox.question(self, "Go on with these objects?", text)
-        return bool(answer == QMessageBox.StandardButton.Yes)
 
     # ---- what is asked
 
@@ -275,26 +231,6 @@ class ClickPanel(QWidget):
         self._clicks.swapped = not self._clicks.swapped
         self._show_status(f"Left click {'excludes' if self._clicks.swapped else 'includes'} now.")
 
-    def _on_merging(self, on: bool) -> None:
-        self._clicks.merging = on
-        self._show_status("Drag across kept objects, or click on two, to merge them." if on else "")
-
-    def _doubt(self, *_: Any) -> None:
-        self._ask(self._proof.next_doubt(self.controls.objects.selected))
-
-    def _answer(self, together: bool, *_: Any) -> None:
-        self._ask(self._proof.answered(together, self.controls.objects.selected))
-
-    @notified
-    def _confine(self, checked: bool = False) -> None:
-        proof, box = self.controls.proof, None
-        if self._layers is None:
-            return
-        if proof.kind.currentText() != EVERYWHERE or proof.slices.text().strip():
-            roi = region_of(self._viewer, self._image, proof.kind.currentText(), proof.slices.text())
-            box = roi.within(self._layers.shape)
-        self._ask(confined(box), True)
-
     def _rename(self, number: int, name: str) -> None:
         self._ask(desk.edited(partial(desk.rename, number=number, name=name)))
 
@@ -314,8 +250,7 @@ class ClickPanel(QWidget):
             if self._layers is not None and not step.left:
                 self._layers.show_objects()
         elif isinstance(step, Asked):
-            if self._layers is not None:
-                show_doubt(self._viewer, self._layers.image, step.doubt)
+            self._proof.show(step)
         elif self._layers is not None and hasattr(step, "mask"):
             self._layers.show_mask(step.mask)
             self._show_status(f"Looking … {step.mask.voxels:,} voxels in {step.slices} slices.")
@@ -334,6 +269,7 @@ class ClickPanel(QWidget):
         if self._layers is None or not self._layers.there():
             self._layers = ClickLayers(self._viewer, self._image, state.session)
             self._keys.bind()
+            self._proof.begin(self._layers)
             self._layers.objects.events.paint.connect(self._on_stroke)
             self._clicks.watch(self._image)
             self.controls.show_settings(state.session.settings)
@@ -362,32 +298,3 @@ class ClickPanel(QWidget):
 
     def _show_status(self, text: str) -> None:
         self.controls.status.setText(text)
-
-
-def _is_whole(layer: napari.layers.Layer, image: napari.layers.Layer) -> bool:
-    """Whether a layer has the boundaries of every slice of an image."""
-    if role_of(layer) != BOUNDARIES or layer.name.split(f" {BOUNDARIES}")[0] != image.name or layer.ndim != 3:
-        return False
-    return not isinstance(layer.data, SliceStack) or len(layer.data.complete) == layer.data.shape[0]
-
-
-def _source_of(layer: napari.layers.Layer, image: napari.layers.Layer) -> desk.Source:
-    data = layer.data[0] if layer.multiscale else layer.data
-    array = data.source if isinstance(data, SliceStack) else data
-    z, y, x = (
-        round(float((a - b) / side))
-        for a, b, side in zip(layer.translate[-3:], _translation(image), layer.scale[-3:], strict=True)
-    )
-    return desk.Source(f"the layer “{layer.name}”", array=array, origin=(z, y, x), path=path_of(layer))
-
-
-def _translation(image: napari.layers.Layer) -> tuple[float, float, float]:
-    z, y, x = [0.0] * (3 - image.ndim) + [float(one) for one in image.translate]
-    return z, y, x
-
-
-def _next_free(folder: Path) -> Path:
-    number = 2
-    while folder.with_name(f"{folder.name} {number}").exists():
-        number += 1
-    return folder.with_name(f"{folder.name} {number}")

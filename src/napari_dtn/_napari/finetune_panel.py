@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
-
-from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_dtn._napari.annotating import Annotating
 from napari_dtn._napari.finetune_controls import FineTuneControls
-from napari_dtn._napari.job import show_logged_warnings
+from napari_dtn._napari.folder_choice import choose_folder, typed_folder
 from napari_dtn._napari.layer_choice import LayerChoice
 from napari_dtn._napari.layers import default_output
 from napari_dtn._napari.library_tab import Shelf
 from napari_dtn._napari.model_news import news, offer_known
+from napari_dtn._napari.panel import Panel
 from napari_dtn._napari.teaching import Teaching
 
 if TYPE_CHECKING:
     import napari.viewer
-    from qtpy.QtGui import QCloseEvent
 
 
-class FineTunePanel(QWidget):
+class FineTunePanel(Panel):
     """Teaches a model what is annotated in an image layer.
 
     Parameters
@@ -32,16 +29,14 @@ class FineTunePanel(QWidget):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        self.setObjectName("finetune")
-        self._viewer = viewer
+        super().__init__("finetune", viewer)
         self._choice, ids = LayerChoice(viewer), LayerChoice(viewer, "Labels")
         self.controls = controls = FineTuneControls(self._choice, ids)
         self.annotating = Annotating(
             viewer,
             controls.annotate,
             lambda: self._choice.layer,
-            self._folder,
+            partial(typed_folder, controls.folder, "Kept in"),
             controls.train.model.currentData,
             self,
         )
@@ -53,13 +48,10 @@ class FineTunePanel(QWidget):
             self.teaching.lane,
             self.shelf.lane,
         ]
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(controls)
+        self._lay_out(controls, self.teaching.recipe)
         self._connect()
         self._show_models()
         self._on_layer_changed()
-        show_logged_warnings()
 
     def _connect(self) -> None:
         self._choice.layer_changed.connect(self._on_layer_changed)
@@ -70,19 +62,6 @@ class FineTunePanel(QWidget):
         self.annotating.closed.connect(self._lock)
         self.teaching.kept.connect(lambda version: news.changed.emit())
         news.changed.connect(self._show_models)
-
-    # ---- the panel goes
-
-    def event(self, event: QEvent) -> bool:
-        """Stop when the panel is taken out of its dock: napari hides it and keeps it."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._leave()
-        return bool(super().event(event))
-
-    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
-        """Stop what runs."""
-        self._leave()
-        super().closeEvent(event)
 
     def _leave(self) -> None:
         self.teaching.leave()
@@ -101,17 +80,7 @@ class FineTunePanel(QWidget):
         self.controls.train.name.setText("my model" if layer is None else _name_after(layer.name))
 
     def _choose_folder(self, checked: bool = False) -> None:
-        folder = QFileDialog.getExistingDirectory(
-            self, "Where to keep annotations and objects", self.controls.folder.text()
-        )
-        if folder:
-            self.controls.folder.setText(folder)
-
-    def _folder(self) -> Path:
-        text = self.controls.folder.text().strip()
-        if not text:
-            raise ValueError("“Kept in” is empty; type the path of a folder.")
-        return Path(text).expanduser()
+        choose_folder(self.controls.folder, "Where to keep annotations and objects")
 
     def _lock(self) -> None:
         """The image and its folder stay the same while annotations are open."""

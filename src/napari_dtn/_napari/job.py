@@ -256,17 +256,29 @@ def notified(action: Callable[Concatenate[W, P], None]) -> Callable[..., None]:
 
 
 class _WarningsToNapari(logging.Handler):
-    """The core logs what a user should check; here it becomes a notification."""
+    """The core logs what a user should check; here it becomes a notification, which napari prints by itself.
+
+    What was said last is not said again: an estimate and the prediction after it warn of the same. The rest
+    is for the log of the program, as if nobody listened here.
+    """
+
+    last = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        show_warning(record.getMessage())
+        words = record.getMessage()
+        if record.levelno < logging.WARNING:
+            logging.getLogger().handle(record)
+        elif words != self.last:
+            self.last = words
+            show_warning(words)
 
 
-_to_napari = _WarningsToNapari(logging.WARNING)
+_to_napari = _WarningsToNapari()
 
 
 def show_logged_warnings() -> None:
-    """From now on show the package's warnings in napari."""
+    """From now on show the package's warnings in napari, and there alone; also what was said before."""
     package = logging.getLogger("napari_dtn")
+    package.propagate, _to_napari.last = False, ""
     if _to_napari not in package.handlers:
         package.addHandler(_to_napari)

@@ -12,12 +12,14 @@ from qtpy.QtWidgets import QMessageBox
 
 from napari_dtn._napari import finetune_resume as resuming
 from napari_dtn._napari import finetune_tasks as tasks
+from napari_dtn._napari.copying import input_of
 from napari_dtn._napari.finetune_controls import TrainControls, say
 from napari_dtn._napari.finetune_lesson import Lesson, lesson_of
 from napari_dtn._napari.job import Lane, notified
 from napari_dtn._napari.layers import snapshot_of
 from napari_dtn._napari.taught_layers import show_taught
 from napari_dtn._napari.view import slice_in_view
+from napari_dtn.recipes import teach_recipe
 from napari_dtn.teach.events import Ended, Scored, Started, Stepped
 from napari_dtn.teach.library import check_name
 from napari_dtn.words import duration
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_dtn._napari.annotating import Annotating
+    from napari_dtn.recipes import Recipe
 
 _FOLDER = "training"  # beside the annotations
 _ENDS = {
@@ -101,6 +104,20 @@ class Teaching(QObject):
         annotations, settings = ours.annotations, self.controls.settings.read()
         image, parent = snapshot_of(ours.image), self.controls.model.currentData()
         return partial(lesson_of, image, annotations, parent, name, settings, ours.folder / _FOLDER)
+
+    def recipe(self) -> Recipe:
+        """Return how *Train* is run without a window.
+
+        Raises
+        ------
+        ValueError
+            Nothing is annotated, the image has no file, or the new model has no name.
+        """
+        ours, name = self._annotating, self.controls.name.text().strip()
+        classes, settings = ours.annotations.classes, self.controls.settings.read()
+        check_name(name)
+        parent = self.controls.model.currentData()
+        return teach_recipe(input_of(ours.image), ours.folder, classes, parent, name, settings)
 
     @notified
     def _train(self, checked: bool = False) -> None:

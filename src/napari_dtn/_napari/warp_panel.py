@@ -6,40 +6,42 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info
-from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QFileDialog
 
 from napari_dtn._napari import warp_layers, warp_tasks
+from napari_dtn._napari.comparing import Comparing
 from napari_dtn._napari.controls import VIEW, spare_cores
-from napari_dtn._napari.job import Lane, notified, show_logged_warnings
+from napari_dtn._napari.copying import input_of
+from napari_dtn._napari.job import Lane, notified
 from napari_dtn._napari.layer_choice import LayerChoice
-from napari_dtn._napari.layers import WARP, check_image, role_of, snapshot_of
+from napari_dtn._napari.layers import WARP, check_image, default_output, path_of, role_of, snapshot_of
 from napari_dtn._napari.model_news import news, offer_known
 from napari_dtn._napari.overlays import find
+from napari_dtn._napari.panel import Panel, stop
 from napari_dtn._napari.region import region_of
 from napari_dtn._napari.tasks import Desk, Request
 from napari_dtn._napari.view import ViewWatcher, looked_at, slice_in_view
 from napari_dtn._napari.warp_controls import CLICK, HOVER, OFF, WarpControls
-from napari_dtn._napari.warp_drawing import EFFECTIVE, PATCH, draw_opinion
+from napari_dtn._napari.warp_drawing import EFFECTIVE, PATCH
 from napari_dtn._napari.warp_legend import Legend
-from napari_dtn.settings import PredictSettings
-from napari_dtn.words import comparison_words
+from napari_dtn.recipes import warp_recipe
+from napari_dtn.settings import PredictSettings, Roi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import napari.layers
     import napari.viewer
-    from qtpy.QtGui import QCloseEvent
 
-    from napari_dtn.predict.comparing import Comparison
+    from napari_dtn.recipes import Recipe
 
 # The warp is found by the network itself, and a frozen one is not worth an export.
 _SETTINGS = PredictSettings(backend="eager", threads=spare_cores())
 _COARSE = 32  # pixels to which the view is rounded: a small pan draws nothing new
 
 
-class WarpPanel(QWidget):
+class WarpPanel(Panel):
     """Shows the warps of the tiles in view, the patch of a pixel, and what the warp changes.
 
     Parameters
@@ -49,27 +51,22 @@ class WarpPanel(QWidget):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        self.setObjectName("warp")
-        self._viewer = viewer
+        super().__init__("warp", viewer)
         self._desk = Desk()
         self._warps = warp_tasks.Warps(self._desk)
         self._image, self._truth = LayerChoice(viewer), LayerChoice(viewer, "Labels")
         self.controls = WarpControls(self._image, self._truth)
-        self._view_lane, self._patch_lane, self._compare_lane = Lane(self), Lane(self), Lane(self)
-        self._lanes = [self._view_lane, self._patch_lane, self._compare_lane]
+        self._comparing = Comparing(viewer, self.controls, self._desk, self._in_view, self)
+        self._view_lane, self._patch_lane = Lane(self), Lane(self)
+        self._lanes = [self._view_lane, self._patch_lane, self._comparing.lane]
         self._watcher, self._watching = ViewWatcher(viewer, self), False
         self._legend = Legend(viewer)
         self._turn = QTimer(self)
         self._turn.timeout.connect(self._show_next)
         self._asked: Any = None
-        self._compared: tuple[napari.layers.Layer, warp_tasks.View, Comparison] | None = None
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.controls)
+        self._lay_out(self.controls, self._recipe)
         self._show_models()
         self._connect()
-        show_logged_warnings()
 
     def _connect(self) -> None:
         controls = self.controls
@@ -82,35 +79,20 @@ class WarpPanel(QWidget):
         controls.model_file.clicked.connect(self._choose_model_file)
         controls.patch.currentTextChanged.connect(self._on_patch_mode)
         controls.effective.toggled.connect(self._on_effective)
-        controls.compare.clicked.connect(self._compare)
-        controls.shown.currentTextChanged.connect(self._show_opinion)
+        self._comparing.shown.connect(self._show_legend)
         self._watcher.moved.connect(self._on_moved)
         self._view_lane.stepped.connect(self._on_drawn)
         self._patch_lane.stepped.connect(self._on_patch)
-        self._compare_lane.stepped.connect(self._on_compared)
         for lane in self._lanes:
             lane.ended.connect(partial(controls.show_progress, 0, 0))
         self._viewer.layers.events.removed.connect(self._on_removed)
         news.changed.connect(self._show_models)
         self._viewer.mouse_drag_callbacks.append(self._on_mouse)
-        self.destroyed.connect(partial(_stop, self._lanes))
-
-    # ---- the panel goes
-
-    def event(self, event: QEvent) -> bool:
-        """Stop when the panel is taken out of its dock: napari hides it and keeps it."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._leave()
-        return bool(super().event(event))
-
-    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
-        """Stop what runs; the layers stay as they are."""
-        self._leave()
-        super().closeEvent(event)
+        self.destroyed.connect(partial(stop, self._lanes))
 
     def _leave(self) -> None:
         self._watch(False)
-        _stop(self._lanes)
+        stop(self._lanes)
         self._legend.clear()
 
     # ---- what is chosen
@@ -160,6 +142,19 @@ class WarpPanel(QWidget):
         level, factor = self.controls.level.currentData(), self.controls.factor.value()
         return warp_tasks.View(slice_in_view(self._viewer, layer), y, x, level, wanted, factor)
 
+    def _in_view(self) -> tuple[napari.layers.Image, Request, warp_tasks.View]:
+        """Take down what is chosen, and what of it is in view; errors as theirs."""
+        layer, request = self._request()
+        return layer, request, self._view(layer, frozenset())
+
+    def _recipe(self) -> Recipe:
+        """Return how the slice in view is reported, and its warps are computed."""
+        (layer, request, view), truth = self._in_view(), self._truth.layer
+        roi = Roi((view.z, view.z + 1), *((side.start, side.stop) for side in (view.y, view.x)))
+        ids = path_of(truth) if truth is not None else None
+        output = default_output(layer, "warp")
+        return warp_recipe(input_of(layer), request.model, output, ids or "", roi, request.settings)
+
     # ---- the warps in view
 
     @notified
@@ -188,7 +183,8 @@ class WarpPanel(QWidget):
 
     def _on_image(self) -> None:
         warp_layers.hide(self._viewer)
-        self._asked = self._compared = None
+        self._asked = None
+        self._comparing.forget()
         self._look()
 
     def _on_moved(self) -> None:
@@ -302,52 +298,3 @@ class WarpPanel(QWidget):
             self.controls.status.setText(found.words)
             self._viewer.status = found.words
             self._show_legend()
-
-    # ---- with and without
-
-    @notified
-    def _compare(self, checked: bool = False) -> None:
-        layer, request = self._request()
-        unet = self.controls.unet.currentData()
-        if not unet:
-            raise ValueError("No U-Net is chosen to compare with.")
-        view = self._view(layer, frozenset())
-        ids = self._ids(tuple(request.image.levels[0].shape))
-        self._comparing = layer, view
-        self._compare_lane.start(
-            "Comparing", partial(warp_tasks.compare, self._desk, request, unet, view, ids)
-        )
-
-    def _ids(self, shape: tuple[int, ...]) -> Any:
-        """Return the ids of the truth; None where there is none of this shape."""
-        truth = self._truth.layer
-        if truth is None:
-            return None
-        ids = truth.data[0] if truth.multiscale else truth.data
-        if tuple(ids.shape) == shape:
-            return ids
-        show_info(f"“{truth.name}” has another shape than the image, so nothing is scored.")
-        return None
-
-    def _on_compared(self, step: Comparison) -> None:
-        self.controls.show_progress(step.done, step.total)
-        if step.opinions is not None:
-            self._compared = *self._comparing, step
-            self.controls.status.setText(comparison_words(step.opinions))
-            self._show_opinion()
-
-    def _show_opinion(self, name: str = "") -> None:
-        if self._compared is None or self._compared[0] not in self._viewer.layers:
-            return
-        image, view, step = self._compared
-        assert step.opinions is not None
-        name = self.controls.shown.currentText()
-        other = step.opinions[warp_tasks.FROZEN if name == warp_tasks.DTN else name]
-        drawing = draw_opinion(view.z, (view.y.start, view.x.start), step.opinions[name], other)
-        warp_layers.show(self._viewer, image, drawing)
-        self._show_legend()
-
-
-def _stop(lanes: list[Lane], *_: Any) -> None:
-    for lane in lanes:
-        lane.cancel()

@@ -9,14 +9,17 @@ import numpy as np
 
 from napari_dtn.bounded import Bounded
 from napari_dtn.segment.windows import lay
+from napari_dtn.session.bad_slices import JudgedSlices
 from napari_dtn.volume.writing import bad_slices_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from numpy.typing import NDArray
 
+    from napari_dtn.nn.checkpoint import Model
     from napari_dtn.predict import Predictor
+    from napari_dtn.settings import PredictSettings
     from napari_dtn.volume.opening import Volume
 
 Shape = tuple[int, int, int]
@@ -28,7 +31,7 @@ class Boundaries(Protocol):
     """Probabilities of boundary of a volume, or of a box of it, and its slices that are no good."""
 
     box: Box
-    bad: frozenset[int]
+    bad: Container[int]
     at_hand: bool  # whether it takes next to no time to read them
 
     def prepare(self) -> None:
@@ -66,9 +69,10 @@ class StoredBoundaries:
         array: Any,
         shape: Shape,
         origin: Shape = (0, 0, 0),
-        bad: frozenset[int] = frozenset(),
+        bad: Container[int] = frozenset(),
     ) -> None:
-        self._array, self._origin, self.bad = array, origin, bad
+        self.bad: Container[int] = bad
+        self._array, self._origin = array, origin
         z, y, x = (slice(start, start + size) for start, size in zip(origin, array.shape, strict=True))
         self.box = z, y, x
         if any(one.start < 0 or one.stop > size for one, size in zip(self.box, shape, strict=True)):
@@ -119,13 +123,25 @@ class PredictedBoundaries:
         make: Callable[[], Predictor],
         shape: Shape,
         memory: int = 2**30,
-        bad: frozenset[int] = frozenset(),
+        bad: Container[int] = frozenset(),
     ) -> None:
-        self._make, self._shape, self.bad = make, shape, bad
+        self.bad: Container[int] = bad
+        self._make, self._shape = make, shape
         self.box = slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])
         self._panes = Bounded(memory)
         self._predictor: Predictor | None = None
         self._lock = threading.Lock()
+
+    @staticmethod
+    def of(model: Model, volume: Volume, settings: PredictSettings, memory: int) -> PredictedBoundaries:
+        """Predict a volume by a model; its bad slices are those that look bad when they are reached."""
+
+        def make() -> Predictor:
+            from napari_dtn.predict import Predictor
+
+            return Predictor.of(model, volume, settings)
+
+        return PredictedBoundaries(make, volume.shape, memory, JudgedSlices(volume))
 
     def read(self, z: int, y: slice, x: slice) -> NDArray[np.float32]:
         """Return a window of a slice, in [0, 1]; the panes under it that are missing are predicted."""

@@ -13,7 +13,7 @@ from napari_dtn.session.growing import first_view, mask_in, mostly, nodes_at, op
 from napari_dtn.session.prompts import Box, Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from numpy.typing import NDArray
 
@@ -92,7 +92,7 @@ def doubt_steps(
         yield _doubts_in(step, active, mask, settings.threshold) if isinstance(step, Stack) else step
 
 
-def view_around(active: Active, mask: Mask, settings: ClickSettings, box: Box, bad: frozenset[int]) -> View:
+def view_around(active: Active, mask: Mask, settings: ClickSettings, box: Box, bad: Container[int]) -> View:
     """Return a view of an object and what touches it; of an object of one slice, in that slice."""
     found, flat = replace(active, base=mask), len(mask.slices) == 1
     view = first_view(found, replace(settings, volume=True), box, frozenset() if flat else bad)

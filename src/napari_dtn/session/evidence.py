@@ -17,7 +17,7 @@ from napari_dtn.segment.merging import merge_probabilities
 from napari_dtn.settings import usable_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -109,7 +109,7 @@ class Evidence:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def steps(
-        self, view: View, reach: int, marks: dict[int, tuple[Mark, ...]], ahead: Sequence[int] = ()
+        self, view: View, reach: int, marks: dict[int, tuple[Mark, ...]], ahead: Iterable[int] = ()
     ) -> Iterator[int | Stack]:
         """Make what is in a view.
 
@@ -124,7 +124,7 @@ class Evidence:
             Of slices in which opposing seeds may share a fragment: these are split there.
         ahead
             Slices that are looked at next, by all appearances: cut into fragments while links are found,
-            which leaves cores idle.
+            which leaves cores idle. Not asked for where boundaries take time.
 
         Yields
         ------
@@ -158,7 +158,7 @@ class Evidence:
             for z in view.z
         ]
 
-    def _make_ahead(self, view: View, slices: Sequence[int]) -> None:
+    def _make_ahead(self, view: View, slices: Iterable[int]) -> None:
         if self.boundaries.at_hand:
             self._ahead = {_place(z, view): self._pool.submit(self._fragments, z, view, ()) for z in slices}
 

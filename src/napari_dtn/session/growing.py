@@ -13,7 +13,7 @@ from napari_dtn.session.mask import Mask
 from napari_dtn.session.prompts import box_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -92,7 +92,7 @@ def grow_steps(
         view = larger
 
 
-def first_view(active: Active, settings: ClickSettings, box: Box, bad: frozenset[int] = frozenset()) -> View:
+def first_view(active: Active, settings: ClickSettings, box: Box, bad: Container[int] = frozenset()) -> View:
     """Return where to look first: around all that was said; through the slices without the bad ones.
 
     Raises
@@ -110,10 +110,10 @@ def first_view(active: Active, settings: ClickSettings, box: Box, bad: frozenset
     ]
     if outside:
         raise ValueError(f"{outside[0]} (z, y, x) is outside of {box_words(box)}; click inside of it.")
-    spoiled = sorted(bad.intersection(points[:, 0].tolist())) if settings.volume else []
-    if spoiled:
+    spoiled = next((z for z in sorted(points[:, 0].tolist()) if settings.volume and z in bad), None)
+    if spoiled is not None:
         raise ValueError(
-            f"Slice {spoiled[0]} is bad and is left out; click in another, or find the object in the slice."
+            f"Slice {spoiled} is bad and is left out; click in another, or find the object in the slice."
         )
     all_of_it = points
     if active.base is not None:
@@ -124,7 +124,7 @@ def first_view(active: Active, settings: ClickSettings, box: Box, bad: frozenset
     if not settings.volume:
         return View(tuple(sorted({int(z) for z in points[:, 0]})), y, x, across=False)
     z0, z1 = _slices(int(low[0]), int(high[0]) + 1, settings.reach, box[0])
-    return View(tuple(z for z in range(z0, z1) if z not in bad), y, x, across=True)
+    return View(tuple(_good(range(z0, z1), bad)), y, x, across=True)
 
 
 def opposing_marks(active: Active) -> dict[int, tuple[Mark, ...]]:
@@ -139,7 +139,7 @@ def larger_view(
     inside: NDArray[np.bool_],
     settings: ClickSettings,
     box: Box,
-    bad: frozenset[int] = frozenset(),
+    bad: Container[int] = frozenset(),
 ) -> View | None:
     """Return the next view where the object reaches the edge of this one; None where it does not."""
     windows = []
@@ -151,31 +151,35 @@ def larger_view(
         windows.append((start, stop))
     z = view.z
     if view.across:
-        good = [one for one in range(box[0].start, box[0].stop) if one not in bad]
-        z0 = _farther(good[::-1], z[0], -settings.reach) if inside[0].any() else z[0]
-        z1 = _farther(good, z[-1], settings.reach) if inside[-1].any() else z[-1]
-        z = tuple(one for one in good if z0 <= one <= z1)
+        (z0, z1), (start, stop) = (z[0], z[-1]), (box[0].start, box[0].stop)
+        before, behind = range(z0 - 1, start - 1, -1), range(z1 + 1, stop)
+        z0 = _farther(before, z0, -settings.reach, bad) if inside[0].any() else z0
+        z1 = _farther(behind, z1, settings.reach, bad) if inside[-1].any() else z1
+        z = tuple(_good(range(max(z0, start), min(z1 + 1, stop)), bad))
     larger = replace(view, z=z, y=windows[0], x=windows[1])
     return None if larger == view else larger
 
 
-def _farther(good: Iterable[int], z: int, run: int) -> int:
+def _good(slices: Iterable[int], bad: Container[int]) -> Iterator[int]:
+    return (z for z in slices if z not in bad)
+
+
+def _farther(slices: Iterable[int], z: int, run: int, bad: Container[int]) -> int:
     """Return where the search ends that goes on past slice z: with the run of the next good slice.
 
-    The good slices are in the order of the search, backwards for a negative run.
+    The slices past z are in the order of the search, backwards for a negative run; those that are not
+    reached are not asked about.
     """
-    beyond = next((one for one in good if (one - z) * run > 0), None)
+    beyond = next(_good(slices, bad), None)
     if beyond is None:
         return z
     return beyond // run * run + run - 1 if run > 0 else beyond // -run * -run
 
 
-def slices_ahead(view: View, reach: int, box: Box, bad: frozenset[int] = frozenset()) -> list[int]:
-    """Return the slices that a view through the slices grows by, those next to it first."""
-    if not view.across:
-        return []
-    steps = ((view.z[-1] + step, view.z[0] - step) for step in range(1, reach + 1))
-    return [z for pair in steps for z in pair if box[0].start <= z < box[0].stop and z not in bad]
+def slices_ahead(view: View, reach: int, box: Box, bad: Container[int] = frozenset()) -> Iterator[int]:
+    """Yield the slices that a view through the slices grows by, those next to it first."""
+    steps = ((view.z[-1] + step, view.z[0] - step) for step in range(1, reach + 1) if view.across)
+    return _good((z for pair in steps for z in pair if box[0].start <= z < box[0].stop), bad)
 
 
 def _window(low: int, high: int, side: int, bounds: slice) -> tuple[int, int]:

@@ -111,6 +111,11 @@ class SliceStatistics:
     likeness: float | None = None
 
 
+def is_left_out(kind: str) -> bool:
+    """Whether no object should be sought in slices of a kind; duplicated ones are as good as others."""
+    return kind != "duplicated"
+
+
 def find_bad_slices(volume: Volume, most: int = MOST) -> SliceReport:
     """Find the bad slices of a volume of grey values; see :func:`check_slices`."""
     *_, last = check_slices(volume, most)

@@ -13,6 +13,7 @@ import zarr
 from numcodecs import Blosc
 from zarr.codecs import ZstdCodec
 
+from napari_dtn.volume.defects import is_left_out
 from napari_dtn.volume.description import ZARR_FORMATS, Axes, Description, Downscaling, Version
 from napari_dtn.volume.ome_zarr import MARKERS, is_zarr, multiscales, open_node
 from napari_dtn.volume.opening import volume_from_array
@@ -232,12 +233,9 @@ def read_attributes(path: str | Path) -> dict[str, Any]:
 
 
 def bad_slices_of(path: str | Path) -> frozenset[int]:
-    """Return the slices of a prediction, counted from its first, that no object should be sought in.
-
-    Duplicated ones are as good as what they repeat.
-    """
+    """Return the slices of a prediction, counted from its first, that no object should be sought in."""
     marked = read_attributes(path).get("bad_slices", [])
-    return frozenset(int(one["z"]) for one in marked if one["kind"] != "duplicated")
+    return frozenset(int(one["z"]) for one in marked if is_left_out(one["kind"]))
 
 
 def _finished(path: str | Path, steps: Iterator[tuple[int, int]]) -> zarr.Array[Any]:

@@ -13,7 +13,6 @@ from napari_dtn._napari import click_desk as desk
 from napari_dtn._napari.click_controls import ClickControls
 from napari_dtn._napari.click_input import Clicks, Keys
 from napari_dtn._napari.click_layers import ClickLayers
-from napari_dtn._napari.controls import spare_cores
 from napari_dtn._napari.job import Lane, notify_error, show_logged_warnings
 from napari_dtn._napari.layer_choice import LayerChoice
 from napari_dtn._napari.layers import BOUNDARIES, check_image, default_output, role_of, snapshot_of
@@ -22,7 +21,7 @@ from napari_dtn._napari.object_shapes import ObjectShapes
 from napari_dtn._napari.stack import SliceStack
 from napari_dtn._napari.view import fly_to
 from napari_dtn.nn.bundled import known_models
-from napari_dtn.settings import PredictSettings
+from napari_dtn.settings import PredictSettings, spare_cores
 
 if TYPE_CHECKING:
     import napari.layers

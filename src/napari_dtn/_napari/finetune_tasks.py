@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union
 
 from napari_dtn._napari.finetune_lesson import Lesson, data_of, remarks_on, settings_of
+from napari_dtn.garbage import short_collections
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,6 +92,10 @@ class TeachDesk:
 
     def train(self, make: Callable[[], Lesson], resume: bool) -> Iterator[Step]:
         """Teach; at the end the best waits for :meth:`keep` or :meth:`discard`, unless the wish says it."""
+        with short_collections():  # the optimiser brings in modules by the thousand: they set off full ones
+            yield from self._taught(make, resume)
+
+    def _taught(self, make: Callable[[], Lesson], resume: bool) -> Iterator[Step]:
         from napari_dtn.nn.checkpoint import load_model
         from napari_dtn.predict import use_threads
         from napari_dtn.teach.finetune import TeachRequest, finetune

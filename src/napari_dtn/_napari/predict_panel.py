@@ -15,7 +15,6 @@ from napari_dtn._napari.controls import PredictControls
 from napari_dtn._napari.job import Lane, notified, notify_error, show_logged_warnings
 from napari_dtn._napari.layer_choice import LayerChoice
 from napari_dtn._napari.layers import (
-    BOUNDARIES,
     check_image,
     default_output,
     set_voxel_size,
@@ -274,9 +273,9 @@ class PredictPanel(QWidget):
     def _preview(self, checked: bool = False) -> None:
         layer, request = self._request()
         z = slice_in_view(self._viewer, layer)
-        known = overlays.find(self._viewer, layer, BOUNDARIES)
-        if known is not None and overlays.shows(known, z, request.maker):
-            known.visible = True
+        known = overlays.layers_on(self._viewer, layer)
+        if overlays.shows(known, z, request.maker):
+            overlays.bring_up(known)
             return
         self._previewed_layer = layer
         self._preview_lane.start(f"Previewing slice {z}", partial(tasks.preview, self._desk, request, z))
@@ -293,8 +292,8 @@ class PredictPanel(QWidget):
             return
         image = self._previewed_layer
         if image in self._viewer.layers:
-            layer = overlays.boundary_layer(self._viewer, image, step.classes)
-            overlays.put(layer, step.z, step.plane, step.request.maker)
+            layers = overlays.boundary_layers(self._viewer, image, step.names)
+            overlays.put(layers, step.z, step.planes, step.request.maker)
 
     def _on_preview_ended(self) -> None:
         if not self._volume_lane.busy:
@@ -373,7 +372,7 @@ class PredictPanel(QWidget):
         if (
             request.model in self._cards
         ):  # a new layer takes napari a while: before the job, not while it runs
-            self._running.show(self._viewer, self._cards[request.model].network.n_classes)
+            self._running.show(self._viewer, self._cards[request.model].class_names)
         self._volume_lane.start(
             "Predicting the volume", partial(tasks.whole, self._desk, request, output, how == "anew", roi)
         )
@@ -389,12 +388,12 @@ class PredictPanel(QWidget):
         if not self._volume_lane.cancelled:
             self.controls.show_progress(step.done, step.total, progress_words(step))
         if run.image in self._viewer.layers:
-            overlay = run.show(self._viewer, part.classes)
+            layers = run.show(self._viewer, part.names)
             if not run.linked:
                 run.linked = True
-                overlays.show_source(overlay, part.stored, run.maker(part.request))
+                overlays.show_source(layers, part.stored, run.maker(part.request))
             if step.slice_done:
-                overlays.complete(overlay, step.z)
+                overlays.complete(layers, step.z)
 
     def _on_volume_ended(self) -> None:
         run, self._running = self._running, None

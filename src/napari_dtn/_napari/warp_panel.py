@@ -10,7 +10,7 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_dtn._napari import warp_layers, warp_tasks
-from napari_dtn._napari.controls import VIEW, spare_cores
+from napari_dtn._napari.controls import VIEW
 from napari_dtn._napari.job import Lane, notified, show_logged_warnings
 from napari_dtn._napari.layer_choice import LayerChoice
 from napari_dtn._napari.layers import WARP, check_image, role_of, snapshot_of
@@ -22,7 +22,7 @@ from napari_dtn._napari.view import ViewWatcher, looked_at, slice_in_view
 from napari_dtn._napari.warp_controls import CLICK, HOVER, OFF, WarpControls
 from napari_dtn._napari.warp_drawing import EFFECTIVE, PATCH, draw_opinion
 from napari_dtn._napari.warp_legend import Legend
-from napari_dtn.settings import PredictSettings
+from napari_dtn.settings import PredictSettings, spare_cores
 from napari_dtn.words import comparison_words
 
 if TYPE_CHECKING:

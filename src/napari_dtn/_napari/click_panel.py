@@ -15,13 +15,21 @@ from napari_dtn._napari.click_input import Clicks, Keys
 from napari_dtn._napari.click_layers import ClickLayers
 from napari_dtn._napari.job import Lane, notify_error, show_logged_warnings
 from napari_dtn._napari.layer_choice import LayerChoice
-from napari_dtn._napari.layers import BOUNDARIES, check_image, default_output, role_of, snapshot_of
+from napari_dtn._napari.layers import (
+    BOUNDARIES,
+    check_image,
+    class_of,
+    default_output,
+    role_of,
+    snapshot_of,
+)
 from napari_dtn._napari.model_news import news
 from napari_dtn._napari.object_shapes import ObjectShapes
 from napari_dtn._napari.stack import SliceStack
 from napari_dtn._napari.view import fly_to
 from napari_dtn.nn.bundled import known_models
 from napari_dtn.settings import PredictSettings, spare_cores
+from napari_dtn.words import is_boundary
 
 if TYPE_CHECKING:
     import napari.layers
@@ -296,6 +304,8 @@ class ClickPanel(QWidget):
 def _is_whole(layer: napari.layers.Layer, image: napari.layers.Layer) -> bool:
     """Whether a layer has the boundaries of every slice of an image."""
     if role_of(layer) != BOUNDARIES or layer.name.split(f" {BOUNDARIES}")[0] != image.name or layer.ndim != 3:
+        return False
+    if not is_boundary(class_of(layer)):
         return False
     return not isinstance(layer.data, SliceStack) or len(layer.data.complete) == layer.data.shape[0]
 

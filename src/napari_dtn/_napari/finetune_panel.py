@@ -86,7 +86,7 @@ class FineTunePanel(QWidget):
 
     def _leave(self) -> None:
         self.teaching.leave()
-        self.shelf.lane.cancel()
+        self.shelf.leave()
         self.annotating.leave()
 
     # ---- what is chosen

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import napari.layers
+    import napari.viewer
 
     from napari_dtn.settings import VoxelSize
     from napari_dtn.volume.opening import Volume
@@ -233,6 +234,19 @@ def snapshot_of(layer: napari.layers.Layer) -> Snapshot:
     origin = [float(shift / side) for shift, side in zip(layer.translate, layer.scale, strict=True)]
     z, y, x = [0.0] * (3 - len(origin)) + origin
     return Snapshot(levels, layer.name, path_of(layer), (z, y, x), stated_voxel_size(layer))
+
+
+def open_resampled(viewer: napari.viewer.Viewer, layer: napari.layers.Layer, factors: VoxelSize) -> str:
+    """Open an image layer with more or fewer pixels, by factors along ``(Z, Y, X)``; return the layer's name.
+
+    Slices are neither more nor fewer; pixels are computed where they are shown.
+    """
+    from napari_dtn.volume.resampling import resampled
+
+    volume = resampled(snapshot_of(layer).volume, factors[1:])
+    low, high = layer.contrast_limits
+    data, options, _ = image_data(volume, (low, high))
+    return str(viewer.add_image(data, **options).name)
 
 
 def place_of(layer: napari.layers.Layer) -> dict[str, Any]:

@@ -172,4 +172,5 @@ class Level:
         found = self.pyramid.read(self.scale, z, y, x)
         if ys.step == xs.step == 1:
             return found
-        return found[np.array(ys)[:, None] - y.start, np.array(xs)[None] - x.start]
+        chosen: NDArray[Any] = found[np.array(ys)[:, None] - y.start, np.array(xs)[None] - x.start]
+        return chosen

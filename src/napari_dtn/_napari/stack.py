@@ -40,7 +40,8 @@ class OfClass:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the values."""
-        return np.dtype(self.array.dtype)
+        found: np.dtype[Any] = self.array.dtype
+        return found
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         """Return what a key of the three axes chooses."""

@@ -183,7 +183,7 @@ def live(
     from napari_dtn.predict import View
 
     prediction = desk.live(request, settings)
-    with closing(prediction.steps(View(z, y, x))) as steps:
+    with closing(prediction.steps(View(z, y, x))) as steps:  # type: ignore[type-var]
         for part in steps:
             yield LiveFound(part, prediction.predictor.model.card.class_names)
 

@@ -62,6 +62,20 @@ class Plan:
     augment: Strength
     pull: Strength
 
+    @property
+    def values(self) -> dict[str, int | float | str]:
+        """What those of :class:`FineTuneSettings` that may be left open came to."""
+        train = self.train
+        return {
+            "iterations": train.iterations,
+            "learning_rate": train.learning_rate,
+            "batch_size": train.batch_size,
+            "augment": self.augment,
+            "freeze": train.freeze,
+            "pull": self.pull,
+            "patience": self.patience,
+        }
+
 
 def plan(amount: Amount, patch_size: int, settings: FineTuneSettings, device: str = "cpu") -> Plan:
     """Return what to do.

@@ -13,6 +13,8 @@ from napari_dtn._napari.job import stop_all_jobs
 from napari_dtn.nn.checkpoint import ModelCard, save_model
 from napari_dtn.nn.dtn import build_network
 from napari_dtn.settings import NetworkSettings
+from support.clicking import SHAPE, control
+from support.rooms import by_walls, walls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,6 +106,27 @@ def ready(panel, viewer, tiny_dtn, tmp_path, em):
     panel.controls.add_model(str(tiny_dtn), choose=True)
     panel.controls.output.setText(str(tmp_path / "out.zarr"))
     return panel
+
+
+@pytest.fixture
+def click_panel(make_napari_viewer, tmp_path, monkeypatch):
+    """Open the click panel over rooms with walls, as the menu does; the walls decide about merges."""
+    monkeypatch.setattr("napari_dtn.session.evidence.merge_probabilities", by_walls)
+    boundaries = np.round(255 * walls(SHAPE)).astype(np.uint8)
+    viewer = make_napari_viewer(show=True)
+    viewer.window._qt_window.resize(1200, 800)
+    image = viewer.add_image(255 - boundaries, name="em", scale=(30, 6, 6), units=("nm",) * 3)
+    shown = {"scale": (30, 6, 6), "units": ("nm",) * 3, "metadata": {"napari_dtn": {"role": "boundaries"}}}
+    viewer.add_image(boundaries, name="em boundaries", visible=False, **shown)
+    viewer.layers.selection.active = image
+    viewer.dims.set_point(0, 60.0)
+    viewer.reset_view()
+    _, panel = viewer.window.add_plugin_dock_widget("napari-dtn", "Segment by clicking")
+    control(panel, "folder").setText(str(tmp_path / "objects"))
+    yield panel
+    panel._leave()
+    stop_all_jobs()
+    panel._desk.close()
 
 
 @pytest.fixture

@@ -7,109 +7,41 @@ import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QMessageBox, QWidget
 
-from napari_dtn._napari.job import stop_all_jobs
 from napari_dtn.annotate import open_annotations
-from support.rooms import by_walls, walls
+from support.clicking import (
+    FIRST,
+    PATIENCE,
+    SECOND,
+    THIRD,
+    begin,
+    canvas_of,
+    click,
+    control,
+    key,
+    labels,
+    rest,
+    work,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SHAPE = (5, 96, 128)
-PATIENCE = 60_000
 CONTROLS = (
     *("image", "source", "folder", "folder_choice", "mode", "threshold", "threshold_value", "overlap", "on"),
     *("commit", "drop", "undo", "redo", "stop", "progress", "status", "objects", "keys"),
     *("merge", "split", "delete", "fill", "smooth", "interpolate", "teach"),
+    *("merging", "doubt", "yes", "no", "within", "slices", "confine", "copy_command", "copy_python"),
 )
-FIRST, SECOND, THIRD = (2, 17, 17), (2, 17, 48), (2, 48, 48)
 
 
 @pytest.fixture
-def panel(make_napari_viewer, tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_dtn.session.evidence.merge_probabilities", by_walls)
-    boundaries = np.round(255 * walls(SHAPE)).astype(np.uint8)
-    viewer = make_napari_viewer(show=True)
-    viewer.window._qt_window.resize(1200, 800)
-    image = viewer.add_image(255 - boundaries, name="em", scale=(30, 6, 6), units=("nm",) * 3)
-    shown = {"scale": (30, 6, 6), "units": ("nm",) * 3, "metadata": {"napari_dtn": {"role": "boundaries"}}}
-    viewer.add_image(boundaries, name="em boundaries", visible=False, **shown)
-    viewer.layers.selection.active = image
-    viewer.dims.set_point(0, 60.0)
-    viewer.reset_view()
-    _, panel = viewer.window.add_plugin_dock_widget("napari-dtn", "Segment by clicking")
-    control(panel, "folder").setText(str(tmp_path / "objects"))
-    yield panel
-    panel._leave()
-    stop_all_jobs()
-    panel._desk.close()
-
-
-def control(panel: QWidget, name: str) -> QWidget:
-    found = panel.findChild(QWidget, f"click.{name}")
-    assert found is not None, name
-    return found
-
-
-def rest(qtbot, panel: QWidget) -> None:
-    qtbot.wait(20)
-    qtbot.waitUntil(lambda: not panel._lane.busy and not panel._desk.waiting, timeout=PATIENCE)
-
-
-def begin(qtbot, panel: QWidget) -> None:
-    control(panel, "threshold").setValue(80)
-    control(panel, "on").click()
-    qtbot.waitUntil(lambda: panel._layers is not None, timeout=PATIENCE)
-    rest(qtbot, panel)
-    control(panel, "threshold").setValue(80)
-    rest(qtbot, panel)
-
-
-def test_of_several_classes_only_the_boundary_can_be_clicked_on(panel) -> None:
-    layers = panel._viewer.layers
-    for name in ("Membrane", "myelin"):
-        facts = {"role": "boundaries", "class": name}
-        panel._viewer.add_image(
-            layers["em boundaries"].data, name=f"em boundaries {name}", metadata={"napari_dtn": facts}
-        )
-    source = control(panel, "source")
-    offered = [source.itemText(row) for row in range(source.count())]
-    assert any("em boundaries Membrane" in text for text in offered)
-    assert not any("myelin" in text for text in offered)
-
-
-def canvas_of(panel: QWidget) -> QWidget:
-    return panel._viewer.window._qt_window._qt_viewer.canvas.native
-
-
-def click(qtbot, panel: QWidget, voxel: tuple[int, int, int], button=None, keys=None) -> None:
-    """Click on a voxel of the image, in the canvas."""
-    viewer, canvas = panel._viewer, canvas_of(panel)
-    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
-    _, y, x = viewer.layers["em"].data_to_world(voxel)
-    (cy, cx), zoom = camera.center[-2:], camera.zoom
-    at = QPoint(round(canvas.width() / 2 + (x - cx) * zoom), round(canvas.height() / 2 + (y - cy) * zoom))
-    QTest.mouseMove(canvas, at)
-    QTest.mouseClick(canvas, button or Qt.LeftButton, keys or Qt.NoModifier, at)
-    rest(qtbot, panel)
-
-
-def key(qtbot, panel: QWidget, code, keys=None) -> None:
-    QTest.keyClick(canvas_of(panel), code, keys or Qt.NoModifier)
-    rest(qtbot, panel)
-
-
-def labels(panel: QWidget) -> np.ndarray:
-    return np.asarray(panel._viewer.layers["em objects"].data[:])
-
-
-def work(panel: QWidget) -> np.ndarray:
-    return np.asarray(panel._viewer.layers["em object in work"].data)
+def panel(click_panel):
+    return click_panel
 
 
 OPEN = """
@@ -278,3 +210,16 @@ def test_dragging_is_no_click(qtbot, panel) -> None:
     QTest.mouseRelease(canvas, Qt.LeftButton, Qt.NoModifier, middle + QPoint(40, 0))
     rest(qtbot, panel)
     assert panel._desk.session.active.prompts == ()
+
+
+def test_of_several_classes_only_the_boundary_can_be_clicked_on(panel) -> None:
+    layers = panel._viewer.layers
+    for name in ("Membrane", "myelin"):
+        facts = {"role": "boundaries", "class": name}
+        panel._viewer.add_image(
+            layers["em boundaries"].data, name=f"em boundaries {name}", metadata={"napari_dtn": facts}
+        )
+    source = control(panel, "source")
+    offered = [source.itemText(row) for row in range(source.count())]
+    assert any("em boundaries Membrane" in text for text in offered)
+    assert not any("myelin" in text for text in offered)

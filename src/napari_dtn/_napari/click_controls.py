@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from napari_dtn._napari.controls import row, shrinking_box
 from napari_dtn._napari.form import named
 from napari_dtn._napari.object_controls import ObjectControls
+from napari_dtn._napari.proof_controls import ProofControls
 from napari_dtn.settings import ClickSettings
 
 if TYPE_CHECKING:
@@ -33,9 +34,8 @@ if TYPE_CHECKING:
 NAME = "click"
 IN_SLICE, THROUGH = "In the slice", "Through the slices"
 KEYS = (
-    "Left click includes · right click or Ctrl+click excludes · Shift+drag scribbles\n"
-    "Enter keeps the object · Escape drops it · Ctrl+Z, Ctrl+Shift+Z undo, redo\n"
-    "Click on a kept object takes it up again · M merges, Delete deletes the rows chosen"
+    "Left click includes · right click or Ctrl+click excludes · Shift+drag scribbles · Alt+drag across kept "
+    "objects merges · click on a kept object takes it up again\n"
 )
 #: What can be done to the objects of the chosen rows: object name, text, tip.
 TOOLS = (
@@ -64,6 +64,7 @@ class ClickControls(QWidget):
         self._make_actions()
         self.tools = {name: named(QPushButton(text), f"{NAME}.{name}", tip) for name, text, tip in TOOLS}
         self.kept = ObjectControls()
+        self.proof = ProofControls()
         self.objects = self.kept.table
         self.keys = named(
             QLabel(KEYS), f"{NAME}.keys", "Mouse and keys over the canvas while clicking is on."
@@ -150,6 +151,7 @@ class ClickControls(QWidget):
         for place, button in enumerate(self.tools.values()):
             grid.addWidget(button, place // 3, place % 3)
         layout.addLayout(grid)
+        layout.addWidget(self.proof)
         layout.addWidget(self.keys)
 
     @property
@@ -180,6 +182,10 @@ class ClickControls(QWidget):
             self.source.addItem(source.name, source)
         self.source.setCurrentIndex(max(0, self.source.findText(chosen)))
 
+    def show_keys(self, words: str) -> None:
+        """Say what the keys do."""
+        self.keys.setText(KEYS + words)
+
     def show_progress(self, done: int, total: int) -> None:
         """Fill the bar; a total of 0 means that the end is not known."""
         with _painted_later(self.progress):
@@ -196,8 +202,9 @@ class ClickControls(QWidget):
         """Enable what needs a session, or what comes before it."""
         self.on.setChecked(on)
         self.on.setText("Stop clicking" if on else "Start clicking")
-        for widget in (*self.actions_.values(), *self.tools.values()):
+        for widget in (*self.actions_.values(), *self.tools.values(), *self.proof.buttons.values()):
             widget.setEnabled(on)
+        self.proof.apply.setEnabled(on)
         for widget in (self.image, self.source, self.folder, self.folder_choice):
             widget.setEnabled(not on)
 

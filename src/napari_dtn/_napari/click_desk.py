@@ -34,12 +34,15 @@ class Source:
         Boundaries, (Z, Y, X).
     origin
         Their first voxel in the image, (Z, Y, X).
+    path
+        Their file, which may say which slices are bad.
     """
 
     name: str
     model: str = ""
     array: Any = None
     origin: Point = (0, 0, 0)
+    path: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,10 +171,13 @@ class ClickDesk:
 
 def _boundaries(image: Snapshot, source: Source, predict: PredictSettings) -> Boundaries:
     from napari_dtn.session.boundaries import PredictedBoundaries, StoredBoundaries
+    from napari_dtn.volume.writing import bad_slices_of
 
     volume = image.volume
     if not source.model:
-        return StoredBoundaries(source.array, volume.shape, source.origin)
+        marked = bad_slices_of(source.path) if source.path else frozenset()
+        bad = frozenset(z + source.origin[0] for z in marked)
+        return StoredBoundaries(source.array, volume.shape, source.origin, bad)
 
     def make() -> Predictor:
         from napari_dtn.nn.checkpoint import load_model

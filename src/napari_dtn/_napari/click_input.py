@@ -1,8 +1,8 @@
-"""Mouse and keys of the click panel: clicks on the canvas become voxels of the image."""
+"""The mouse of the click panel: clicks on the canvas become voxels of the image."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import napari.viewer
 
 _LEFT, _RIGHT = 1, 2
-_BRUSH = ("M", "Delete")
 _STILL = 4.0  # pixels of the canvas: a hand that moves less has clicked
 
 
@@ -23,7 +22,8 @@ class Clicks(QObject):
     """Says which voxel of an image was clicked.
 
     Left includes, right or Ctrl-left excludes; with Shift held down a scribble is drawn, with Shift and Ctrl
-    one that excludes. Dragging moves the view as ever.
+    one that excludes. With Alt, or while ``merging`` is on, a line is drawn across objects. Dragging moves
+    the view as ever.
 
     Signals
     -------
@@ -31,15 +31,26 @@ class Clicks(QObject):
         Voxel (z, y, x), and whether it is included.
     scribbled
         Voxels, and whether they are included.
+    crossed
+        Voxels that a line was drawn over.
+
+    Attributes
+    ----------
+    merging
+        Whether lines are drawn without Alt, and clicks are lines of one voxel.
+    swapped
+        Whether left excludes, and right or Ctrl-left includes.
     """
 
     clicked = Signal(object, bool)
     scribbled = Signal(object, bool)
+    crossed = Signal(object)
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._image: Any = None
+        self.merging = self.swapped = False
 
     def watch(self, image: napari.layers.Layer | None) -> None:
         """Watch the mouse over an image, or no longer."""
@@ -52,8 +63,9 @@ class Clicks(QObject):
     def _on_press(self, viewer: napari.viewer.Viewer, event: Any) -> Iterator[None]:
         if not self._means_us(event):
             return
-        positive = event.button == _LEFT and "Control" not in event.modifiers
-        scribbles = "Shift" in event.modifiers
+        positive = (event.button == _LEFT and "Control" not in event.modifiers) != self.swapped
+        merges = (self.merging or "Alt" in event.modifiers) and event.button == _LEFT
+        scribbles = merges or "Shift" in event.modifiers
         camera = camera_of(viewer)
         places, start = [self._voxel(event)], np.array(event.pos, float)
         camera.mouse_pan = not scribbles
@@ -67,7 +79,9 @@ class Clicks(QObject):
         finally:
             camera.mouse_pan = True
         inside = tuple(dict.fromkeys(place for place in places if place is not None))
-        if scribbles and len(inside) > 1:
+        if merges and inside:
+            self.crossed.emit(inside)
+        elif scribbles and len(inside) > 1:
             self.scribbled.emit(inside, positive)
         elif moved < _STILL and inside:
             self.clicked.emit(inside[0], positive)
@@ -88,29 +102,3 @@ class Clicks(QObject):
             return None
         z, y, x = [0] * (3 - len(at)) + at
         return z, y, x
-
-
-class Keys:
-    """Keys of the viewer while the panel clicks.
-
-    Parameters
-    ----------
-    viewer
-        Whose keys.
-    actions
-        What each key does.
-    """
-
-    def __init__(self, viewer: napari.viewer.Viewer, actions: dict[str, Callable[[], None]]) -> None:
-        self._viewer, self._actions = viewer, actions
-
-    def bind(self, labels: napari.layers.Labels) -> None:
-        """Bind them in the viewer; in labels, whose own come first, all but those of a brush."""
-        for key, action in self._actions.items():
-            for target in (self._viewer,) if key in _BRUSH else (self._viewer, labels):
-                target.bind_key(key, lambda _, action=action: action(), overwrite=True)
-
-    def unbind(self) -> None:
-        """Give them back."""
-        for key in self._actions:
-            self._viewer.bind_key(key, None, overwrite=True)

@@ -111,6 +111,11 @@ class ClickLayers:
         levels = stack.levels
         return self._viewer.add_labels(stack if len(levels) == 1 else levels, **look)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the volume, (Z, Y, X)."""
+        return self._stack.shape
+
     def there(self) -> bool:
         """Whether all of them are in the viewer."""
         return all(one in self._viewer.layers for one in (self.objects, self.work, self.clicks))

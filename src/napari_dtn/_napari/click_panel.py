@@ -11,23 +11,31 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox, QVBoxLayout, QWidget
 
 from napari_dtn._napari import click_desk as desk
 from napari_dtn._napari.click_controls import ClickControls
-from napari_dtn._napari.click_input import Clicks, Keys
+from napari_dtn._napari.click_input import Clicks
+from napari_dtn._napari.click_keys import Keys
 from napari_dtn._napari.click_layers import ClickLayers
-from napari_dtn._napari.job import Lane, notify_error, show_logged_warnings
+from napari_dtn._napari.copying import CopyButtons, input_of
+from napari_dtn._napari.job import Lane, notified, notify_error, show_logged_warnings
 from napari_dtn._napari.layer_choice import LayerChoice
 from napari_dtn._napari.layers import (
     BOUNDARIES,
     check_image,
     class_of,
     default_output,
+    path_of,
     role_of,
     snapshot_of,
 )
 from napari_dtn._napari.model_news import news
 from napari_dtn._napari.object_shapes import ObjectShapes
+from napari_dtn._napari.proof_controls import EVERYWHERE
+from napari_dtn._napari.proof_layer import show_doubt
+from napari_dtn._napari.proof_tasks import Asked, Proofreading, confined
+from napari_dtn._napari.region import region_of
 from napari_dtn._napari.stack import SliceStack
 from napari_dtn._napari.view import fly_to
 from napari_dtn.nn.bundled import known_models
+from napari_dtn.recipes import click_recipe
 from napari_dtn.settings import PredictSettings, spare_cores
 from napari_dtn.words import is_boundary
 
@@ -36,6 +44,7 @@ if TYPE_CHECKING:
     import napari.viewer
     from qtpy.QtGui import QCloseEvent
 
+    from napari_dtn.recipes import Recipe
     from napari_dtn.session import ObjectFacts
 
 JOURNAL = "journal.sqlite"  # its presence makes a folder a session; asking the core would load zarr
@@ -62,20 +71,30 @@ class ClickPanel(QWidget):
         self._shapes = ObjectShapes(viewer, self.controls.kept, lambda change: self._ask(desk.edited(change)))
         self._lanes = [self._lane, self._shapes.lane]
         self._clicks = Clicks(viewer, self)
+        self._proof = Proofreading()
         self._keys = Keys(
             viewer,
             {
-                "Enter": partial(self._ask, desk.committed),
-                "Escape": partial(self._ask, desk.dropped, True),
-                "Control-Z": partial(self._ask, desk.undone, True),
-                "Control-Shift-Z": partial(self._ask, desk.redone, True),
-                "M": partial(self._use, "merge"),
-                "Delete": partial(self._use, "delete"),
+                "commit": partial(self._ask, desk.committed),
+                "drop": partial(self._ask, desk.dropped, True),
+                "undo": partial(self._ask, desk.undone, True),
+                "redo": partial(self._ask, desk.redone, True),
+                "in_slice": partial(self._find, False),
+                "through": partial(self._find, True),
+                "swap": self._swap,
+                "merge": partial(self._use, "merge"),
+                "delete": partial(self._use, "delete"),
+                "merging": self.controls.proof.buttons["merging"].toggle,
+                "doubt": self._doubt,
+                "yes": partial(self._answer, True),
+                "no": partial(self._answer, False),
             },
+            self.controls.show_keys,
         )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.controls)
+        layout.addWidget(CopyButtons("click", self._recipe))
         self._connect()
         self._on_layer_changed()
         self.controls.show_on(False)
@@ -110,6 +129,13 @@ class ClickPanel(QWidget):
         controls.objects.locked.connect(self._lock)
         self._clicks.clicked.connect(self._on_click)
         self._clicks.scribbled.connect(self._on_scribble)
+        self._clicks.crossed.connect(lambda points: self._ask(self._proof.crossed(points)))
+        proof = controls.proof
+        proof.buttons["merging"].toggled.connect(self._on_merging)
+        proof.buttons["doubt"].clicked.connect(self._doubt)
+        proof.buttons["yes"].clicked.connect(partial(self._answer, True))
+        proof.buttons["no"].clicked.connect(partial(self._answer, False))
+        proof.apply.clicked.connect(self._confine)
         self._lane.stepped.connect(self._on_step)
         self._lane.ended.connect(self._on_ended)
 
@@ -134,6 +160,7 @@ class ClickPanel(QWidget):
         self._lane.cancel()
         if self._layers is not None:
             self._keys.unbind()
+            show_doubt(self._viewer, self._layers.image, None)
             self._layers.remove()
             self._layers = None
         self.controls.show_on(False)
@@ -197,6 +224,17 @@ class ClickPanel(QWidget):
             raise ValueError("“Objects in” is empty; type the path of a folder.")
         return Path(text).expanduser()
 
+    def _recipe(self) -> Recipe:
+        """Return how this folder is opened again, and how the whole volume is segmented likewise."""
+        layer, source = self._choice.layer, self.controls.source.currentData()
+        check_image(layer, self._viewer.layers)
+        assert layer is not None
+        if not source.model and source.path is None:
+            raise ValueError(f"{source.name} was not opened from a file, so no command can name it.")
+        settings, folder = self.controls.settings, self._folder()
+        output = folder.with_name(f"{folder.name} of all.zarr")
+        return click_recipe(input_of(layer), source.path or "", source.model, folder, settings, output)
+
     def _goes_on(self, folder: Path) -> bool:
         text = (
             f"{folder} has objects from before: all that were kept, and what was said about the one in work. "
@@ -235,6 +273,36 @@ class ClickPanel(QWidget):
         """Use a tool on the chosen rows."""
         self._ask(desk.edited(partial(desk.TOOLS[tool], chosen=self.controls.objects.selected)))
 
+    def _find(self, through: bool) -> None:
+        """Find the object in work again, in the slice or through the slices."""
+        mode = self.controls.mode
+        mode.setCurrentIndex(mode.findData(through))
+        self._on_settings()
+
+    def _swap(self) -> None:
+        self._clicks.swapped = not self._clicks.swapped
+        self._show_status(f"Left click {'excludes' if self._clicks.swapped else 'includes'} now.")
+
+    def _on_merging(self, on: bool) -> None:
+        self._clicks.merging = on
+        self._show_status("Drag across kept objects, or click on two, to merge them." if on else "")
+
+    def _doubt(self, *_: Any) -> None:
+        self._ask(self._proof.next_doubt(self.controls.objects.selected))
+
+    def _answer(self, together: bool, *_: Any) -> None:
+        self._ask(self._proof.answered(together, self.controls.objects.selected))
+
+    @notified
+    def _confine(self, checked: bool = False) -> None:
+        proof, box = self.controls.proof, None
+        if self._layers is None:
+            return
+        if proof.kind.currentText() != EVERYWHERE or proof.slices.text().strip():
+            roi = region_of(self._viewer, self._image, proof.kind.currentText(), proof.slices.text())
+            box = roi.within(self._layers.shape)
+        self._ask(confined(box), True)
+
     def _rename(self, number: int, name: str) -> None:
         self._ask(desk.edited(partial(desk.rename, number=number, name=name)))
 
@@ -253,6 +321,9 @@ class ClickPanel(QWidget):
         elif isinstance(step, desk.Followed):
             if self._layers is not None and not step.left:
                 self._layers.show_objects()
+        elif isinstance(step, Asked):
+            if self._layers is not None:
+                show_doubt(self._viewer, self._layers.image, step.doubt)
         elif self._layers is not None and hasattr(step, "mask"):
             self._layers.show_mask(step.mask)
             self._show_status(f"Looking … {step.mask.voxels:,} voxels in {step.slices} slices.")
@@ -270,7 +341,7 @@ class ClickPanel(QWidget):
             return
         if self._layers is None or not self._layers.there():
             self._layers = ClickLayers(self._viewer, self._image, state.session)
-            self._keys.bind(self._layers.objects)
+            self._keys.bind()
             self._layers.objects.events.paint.connect(self._on_stroke)
             self._clicks.watch(self._image)
             self.controls.show_settings(state.session.settings)
@@ -317,7 +388,7 @@ def _source_of(layer: napari.layers.Layer, image: napari.layers.Layer) -> desk.S
         round(float((a - b) / side))
         for a, b, side in zip(layer.translate[-3:], _translation(image), layer.scale[-3:], strict=True)
     )
-    return desk.Source(f"the layer “{layer.name}”", array=array, origin=(z, y, x))
+    return desk.Source(f"the layer “{layer.name}”", array=array, origin=(z, y, x), path=path_of(layer))
 
 
 def _translation(image: napari.layers.Layer) -> tuple[float, float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from napari_dtn._napari import overlays, tasks, warp_layers
 from napari_dtn._napari.controls import PredictControls
+from napari_dtn._napari.copying import CopyButtons, input_of
 from napari_dtn._napari.job import Lane, notified, notify_error, show_logged_warnings
 from napari_dtn._napari.layer_choice import LayerChoice
 from napari_dtn._napari.layers import (
@@ -29,6 +31,7 @@ from napari_dtn._napari.region import region_of
 from napari_dtn._napari.run import Run
 from napari_dtn._napari.view import ViewWatcher, looked_at, show_slice, slice_in_view
 from napari_dtn._napari.warp_drawing import draw_tile
+from napari_dtn.recipes import predict_recipe
 from napari_dtn.settings import Roi, VoxelSize
 from napari_dtn.words import duration, plan_words, progress_words, size_words
 
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QCloseEvent, QShowEvent
 
     from napari_dtn.nn.checkpoint import ModelCard
+    from napari_dtn.recipes import Recipe
 
 _SURVEY_DELAY = 500  # ms after the panel has appeared: loading torch makes the window stutter
 _NOT_STATED = "Not stated by the file – check"
@@ -88,6 +92,7 @@ class PredictPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.controls)
+        layout.addWidget(CopyButtons("predict", self._recipe))
         self._connect()
         self._show_models()
         self._on_layer_changed()
@@ -357,6 +362,13 @@ class PredictPanel(QWidget):
     def _region(self, layer: napari.layers.Image) -> Roi:
         controls = self.controls
         return region_of(self._viewer, layer, controls.region.currentData(), controls.slices.text())
+
+    def _recipe(self) -> Recipe:
+        """Return what *Predict volume* would run."""
+        layer, request = self._request()
+        image = replace(input_of(layer), voxel_size=self.controls.voxel_size.value)
+        output = output_path(self.controls.output.text())
+        return predict_recipe(image, request.model, output, self._region(layer), request.settings)
 
     @notified
     def _predict_volume(self, checked: bool = False) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_dtn.volume.opening import Volume, open_volume
-from napari_dtn.volume.writing import read_attributes
+from napari_dtn.volume.writing import bad_slices_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,15 +46,14 @@ class Source:
 def open_source(boundaries: str | Path, roi: Roi, image: Volume | None) -> Source:
     """Open boundaries and image, and take of both what the box asks for.
 
-    Slices that are marked as bad are left out; duplicated ones are as good as what they repeat.
+    Slices that are marked as bad are left out.
     """
     volume = open_volume(boundaries)
     origin = [round(shift) for shift in volume.origin]
     whole = tuple(side + start for side, start in zip(volume.shape, origin, strict=True))
     box = _box(roi, origin, whole)
     inside = _shifted(box, origin)
-    marked = read_attributes(boundaries).get("bad_slices", [])
-    bad = {int(one["z"]) - inside[0].start for one in marked if one["kind"] != "duplicated"}
+    bad = {z - inside[0].start for z in bad_slices_of(boundaries)}
     grey = None if image is None else _laid_over(image, box)
     corner = (box[0].start, box[1].start, box[2].start)
     return Source(volume.data[inside], image, grey, volume, corner, frozenset(bad))

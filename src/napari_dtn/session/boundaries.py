@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_dtn.bounded import Bounded
 from napari_dtn.segment.windows import lay
+from napari_dtn.volume.writing import bad_slices_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,9 +25,10 @@ PANE = 512  # pixels of a side: what is predicted at least
 
 
 class Boundaries(Protocol):
-    """Probabilities of boundary of a volume, or of a box of it."""
+    """Probabilities of boundary of a volume, or of a box of it, and its slices that are no good."""
 
     box: Box
+    bad: frozenset[int]
     at_hand: bool  # whether it takes next to no time to read them
 
     def prepare(self) -> None:
@@ -48,6 +50,8 @@ class StoredBoundaries:
         Of the volume.
     origin
         First voxel of the array in the volume, (Z, Y, X).
+    bad
+        Slices of the volume that objects are led past.
 
     Raises
     ------
@@ -57,8 +61,14 @@ class StoredBoundaries:
 
     at_hand = True
 
-    def __init__(self, array: Any, shape: Shape, origin: Shape = (0, 0, 0)) -> None:
-        self._array, self._origin = array, origin
+    def __init__(
+        self,
+        array: Any,
+        shape: Shape,
+        origin: Shape = (0, 0, 0),
+        bad: frozenset[int] = frozenset(),
+    ) -> None:
+        self._array, self._origin, self.bad = array, origin, bad
         z, y, x = (slice(start, start + size) for start, size in zip(origin, array.shape, strict=True))
         self.box = z, y, x
         if any(one.start < 0 or one.stop > size for one, size in zip(self.box, shape, strict=True)):
@@ -72,9 +82,11 @@ class StoredBoundaries:
 
     @staticmethod
     def of(prediction: Volume, volume: Volume) -> StoredBoundaries:
-        """Lay a prediction over the volume by its stored place."""
+        """Lay a prediction over the volume by its stored place, with the slices that it was found bad in."""
         z, y, x = (round(a - b) for a, b in zip(prediction.origin, volume.origin, strict=True))
-        return StoredBoundaries(prediction.data, volume.shape, (z, y, x))
+        marked = bad_slices_of(prediction.path) if prediction.path else frozenset()
+        bad = frozenset(one + z for one in marked)
+        return StoredBoundaries(prediction.data, volume.shape, (z, y, x), bad)
 
     def read(self, z: int, y: slice, x: slice) -> NDArray[np.float32]:
         """Return a window of a slice, in [0, 1]."""
@@ -96,12 +108,20 @@ class PredictedBoundaries:
         Of the volume.
     memory
         Bytes to keep.
+    bad
+        Slices of the volume that objects are led past.
     """
 
     at_hand = False
 
-    def __init__(self, make: Callable[[], Predictor], shape: Shape, memory: int = 2**30) -> None:
-        self._make, self._shape = make, shape
+    def __init__(
+        self,
+        make: Callable[[], Predictor],
+        shape: Shape,
+        memory: int = 2**30,
+        bad: frozenset[int] = frozenset(),
+    ) -> None:
+        self._make, self._shape, self.bad = make, shape, bad
         self.box = slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])
         self._panes = Bounded(memory)
         self._predictor: Predictor | None = None

@@ -14,9 +14,20 @@ from psygnal import Signal
 from napari_dtn.segment.history import OBJECTS
 from napari_dtn.session.boundaries import PredictedBoundaries
 from napari_dtn.session.committed import Committed
+from napari_dtn.session.doubts import Doubt, doubt_steps, view_around
 from napari_dtn.session.evidence import Evidence
 from napari_dtn.session.growing import Grown, Searching, grow_steps
-from napari_dtn.session.prompts import Active, Prompt, from_plain, plain, voxel_of
+from napari_dtn.session.prompts import (
+    Active,
+    Box,
+    Prompt,
+    box_from_plain,
+    from_plain,
+    plain,
+    plain_box,
+    shared_box,
+    voxel_of,
+)
 from napari_dtn.session.store import close_store, open_store
 from napari_dtn.settings import ClickSettings, PredictSettings
 from napari_dtn.volume.opening import volume_from_array
@@ -26,6 +37,7 @@ if TYPE_CHECKING:
     from napari_dtn.predict import Predictor
     from napari_dtn.segment.history import Edit
     from napari_dtn.session.boundaries import Boundaries
+    from napari_dtn.session.evidence import View
     from napari_dtn.session.mask import Mask
     from napari_dtn.volume.opening import Volume
 
@@ -114,6 +126,7 @@ class ClickSession:
         self._active = _remembered(self._history.note("active"), self.objects)
         self._undone: tuple[Prompt, ...] = ()
         self._mask = self._active.base
+        self._view: View | None = None  # that the object in work was found in
 
     def close(self) -> None:
         """Let go of the folder; a temporary one is deleted, one that stays has all its levels brought up."""
@@ -206,8 +219,28 @@ class ClickSession:
 
     def steps(self, prompt: Prompt) -> Iterator[Searching | Grown]:
         """Say something, and find what it means step by step; errors as :meth:`click`."""
+        self._undone = ()
+        yield from self._said(replace(self._active, prompts=(*self._active.prompts, prompt)))
+
+    def confine(self, box: Box | None) -> Iterator[Searching | Grown]:
+        """Keep the object in work, and those after it, within a box, or no longer; it is found step by step.
+
+        Parameters
+        ----------
+        box
+            In voxels of the volume, (Z, Y, X); None for everywhere.
+
+        Raises
+        ------
+        ValueError
+            There are no boundaries in the box, or something was said outside of it; then nothing changes.
+        """
+        shared_box(self._box, box)
+        yield from self._said(replace(self._active, within=box))
+
+    def _said(self, active: Active) -> Iterator[Searching | Grown]:
         before = self._active, self._mask
-        self.prompt(prompt)
+        self._set_active(active, self._mask)
         try:
             yield from self.grow_steps()
         except ValueError:
@@ -227,18 +260,18 @@ class ClickSession:
         active, settings = self._active, self._settings
         if not active.said:
             return
-        for step in grow_steps(self._evidence, active, settings, self._box, self.volume.shape):
+        for step in grow_steps(self._evidence, active, settings, self._bounds, self.volume.shape):
             if active is not self._active or settings is not self._settings:
                 return
             if isinstance(step, Grown):
-                self._mask = step.mask
+                self._mask, self._view = step.mask, step.view
                 self.changed.emit(Changed(active=True))
             yield step
 
     def drop(self) -> None:
         """Forget the object in work; a committed one stays as it was."""
         self._undone = ()
-        self._set_active(Active(), None)
+        self._set_active(Active(within=self._active.within), None)
 
     def activate(self, number: int) -> Mask:
         """Take a committed object up again: prompts change it, and :meth:`commit` puts it back.
@@ -251,7 +284,8 @@ class ClickSession:
         base = self.objects.mask_of(number)
         self._undone = ()
         prompts = from_plain(self.objects.prompts_of(number))
-        self._set_active(Active(prompts, number, base, len(prompts)), base)
+        within = box_from_plain(self.objects.within_of(number))
+        self._set_active(Active(prompts, number, base, len(prompts), within), base)
         return base
 
     def commit(self) -> int:
@@ -270,7 +304,10 @@ class ClickSession:
         if self._mask is None or not self._mask.voxels:
             raise ValueError("There is no object to commit: click inside one first.")
         number = self._active.number or self.objects.fresh
-        self.objects.paint(self._mask, number, self._settings.overlap, plain(self._active.prompts))
+        active = self._active
+        self.objects.paint(
+            self._mask, number, self._settings.overlap, plain(active.prompts), plain_box(active.within)
+        )
         self.drop()
         return number
 
@@ -297,6 +334,34 @@ class ClickSession:
         steps = grow_steps(self._evidence, active, settings, self._box, self.volume.shape)
         kept = next(step.mask for step in steps if isinstance(step, Grown))
         return self.objects.split(numbers[0], kept)
+
+    def doubts(self) -> Iterator[int | list[Doubt]]:
+        """Find the doubtful places of the object in work, those nearest to the threshold first.
+
+        Places that were answered, by :meth:`answer` or by clicks on both sides, are not among them.
+
+        Yields
+        ------
+        int or list of Doubt
+            How many slices were looked at; at last the places.
+
+        Raises
+        ------
+        ValueError
+            There is no object in work.
+        """
+        if self._mask is None or not self._mask.voxels:
+            raise ValueError("There is no object in work: click inside one, or take one up, first.")
+        active, mask, view = self._active, self._mask, self._view
+        if view is None or not view.holds(mask.box):
+            bad = self._evidence.boundaries.bad
+            view = view_around(active, mask, self._settings, self._bounds, bad)
+        yield from doubt_steps(self._evidence, active, mask, view, self._settings)
+
+    def answer(self, doubt: Doubt, together: bool) -> Iterator[Searching | Grown]:
+        """Say whether the two sides of a doubtful place belong together; errors as :meth:`click`."""
+        for prompt in doubt.answer(together, bool(self._active.points(True))):
+            yield from self.steps(prompt)
 
     # ---- undo
 
@@ -329,14 +394,26 @@ class ClickSession:
 
     # ---- small things
 
+    @property
+    def _bounds(self) -> Box:
+        """Where the object in work may lie."""
+        return shared_box(self._box, self._active.within)
+
     def _grow_anew(self) -> None:
         if self._active.points(True) or self._active.base:
             for _ in self.grow_steps():
                 pass
 
     def _set_active(self, active: Active, mask: Mask | None) -> None:
+        if active.number != self._active.number or not active.prompts:
+            self._view = None
         self._active, self._mask = active, mask
-        note = {"number": active.number, "known": active.known, "prompts": plain(active.prompts)}
+        note = {
+            "number": active.number,
+            "known": active.known,
+            "prompts": plain(active.prompts),
+            "within": plain_box(active.within),
+        }
         self._history.write_note("active", note)
         self.changed.emit(Changed(active=True))
 
@@ -360,4 +437,5 @@ def _remembered(note: dict[str, Any] | None, objects: Committed) -> Active:
     there = note["number"] and objects.history.extents(note["number"])
     base = objects.mask_of(note["number"]) if there else None
     number = note["number"] if there else 0
-    return Active(from_plain(note["prompts"]), number, base, note["known"] if there else 0)
+    within = box_from_plain(note.get("within"))
+    return Active(from_plain(note["prompts"]), number, base, note["known"] if there else 0, within)

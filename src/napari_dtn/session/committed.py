@@ -99,6 +99,10 @@ class Committed:
         """Return what was said about an object when it was committed, as it was given."""
         return list(self._note(number).get("prompts", []))
 
+    def within_of(self, number: int) -> Any:
+        """Return the box that an object was confined to when it was committed, as it was given."""
+        return self._note(number).get("within")
+
     @property
     def fresh(self) -> int:
         """An id that no object has had."""
@@ -106,7 +110,9 @@ class Committed:
 
     # ---- changes
 
-    def paint(self, mask: Mask, number: int, overlap: Overlap, prompts: list[Any]) -> None:
+    def paint(
+        self, mask: Mask, number: int, overlap: Overlap, prompts: list[Any], within: Any = None
+    ) -> None:
         """Let an object be what a mask shows, and nothing else.
 
         Parameters
@@ -119,6 +125,8 @@ class Committed:
             What happens to others under the mask.
         prompts
             Plain JSON values, for :meth:`prompts_of`.
+        within
+            Plain JSON value, for :meth:`within_of`.
 
         Raises
         ------
@@ -135,7 +143,7 @@ class Committed:
             return edits.paint(freed, mask.within(z, y, x), number, overlap, locked)
 
         notes = {
-            f"object {number}": {**self._note(number), "prompts": prompts},
+            f"object {number}": {**self._note(number), "prompts": prompts, "within": within},
             "next id": max(number + 1, self.fresh),
         }
         places = rectangles(mask.extents(number), mine, others)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +38,7 @@ class View:
     y, x
         Half-open ranges.
     across
-        Whether the slices follow each other and are linked, or stand alone.
+        Whether the slices are linked, each to the next one of them, or stand alone.
     """
 
     z: tuple[int, ...]
@@ -50,6 +50,11 @@ class View:
     def window(self) -> tuple[slice, slice]:
         """Its part of each slice."""
         return slice(*self.y), slice(*self.x)
+
+    def holds(self, box: tuple[slice, slice, slice]) -> bool:
+        """Whether all of a box is in it."""
+        mine = (self.z[0], self.z[-1] + 1), self.y, self.x
+        return all(a <= side.start and side.stop <= b for (a, b), side in zip(mine, box, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,10 +235,9 @@ def _runs(view: View, reach: int) -> list[_Run]:
     """Cut a view into runs of slices, and pairs where they meet: a view that grows keeps those it had."""
     if not view.across:
         return [_Run((z,)) for z in view.z]
-    cuts = [z for z in view.z if z % reach == 0 and z != view.z[0]]
-    ends = [view.z[0], *cuts, view.z[-1] + 1]
-    blocks = [_Run(tuple(range(a, b))) for a, b in pairwise(ends)]
-    return blocks + [_Run((cut - 1, cut), only_across=True) for cut in cuts]
+    blocks = [tuple(run) for _, run in groupby(view.z, lambda z: z // reach)]
+    seams = [_Run((low[-1], high[0]), only_across=True) for low, high in pairwise(blocks)]
+    return [*map(_Run, blocks), *seams]
 
 
 def _points(marks: tuple[Mark, ...], side: bool, view: View) -> NDArray[np.int64]:

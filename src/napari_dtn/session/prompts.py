@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from napari_dtn.session.mask import Mask
 
 Point = tuple[int, int, int]
+Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
@@ -22,15 +23,18 @@ class Prompt:
         Voxels (z, y, x).
     positive
         Whether they belong to it.
+    what
+        What it is called; unless given, a click or a scribble.
     """
 
     points: tuple[Point, ...]
     positive: bool
+    what: str = ""
 
     @property
     def words(self) -> str:
         """What it is called."""
-        return "a click" if len(self.points) == 1 else "a scribble"
+        return self.what or ("a click" if len(self.points) == 1 else "a scribble")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +51,15 @@ class Active:
         What it was when it was committed.
     known
         How many of the prompts led to that.
+    within
+        The box that it may not leave, in voxels of the volume; None where there is none.
     """
 
     prompts: tuple[Prompt, ...] = ()
     number: int = 0
     base: Mask | None = None
     known: int = 0
+    within: Box | None = None
 
     @property
     def said(self) -> bool:
@@ -78,4 +85,40 @@ def plain(prompts: Iterable[Prompt]) -> list[Any]:
 
 def from_plain(values: Iterable[Any]) -> tuple[Prompt, ...]:
     """Read prompts from what :func:`plain` returned."""
-    return tuple(Prompt(tuple(map(voxel_of, one["points"])), one["positive"]) for one in values)
+    return tuple(
+        Prompt(tuple(map(voxel_of, one["points"])), one["positive"], one.get("what", "")) for one in values
+    )
+
+
+def plain_box(box: Box | None) -> list[list[int]] | None:
+    """Return a box as plain JSON values: its first voxel and the one behind its last, for each axis."""
+    return None if box is None else [[side.start, side.stop] for side in box]
+
+
+def box_from_plain(values: list[list[int]] | None) -> Box | None:
+    """Read a box from what :func:`plain_box` returned."""
+    if values is None:
+        return None
+    z, y, x = (slice(*ends) for ends in values)
+    return z, y, x
+
+
+def shared_box(one: Box, other: Box | None) -> Box:
+    """Return what two boxes share.
+
+    Raises
+    ------
+    ValueError
+        They share nothing.
+    """
+    if other is None:
+        return one
+    z, y, x = (slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+    if any(side.start >= side.stop for side in (z, y, x)):
+        raise ValueError(f"Nothing of {box_words(one)} lies within {box_words(other)}; choose another box.")
+    return z, y, x
+
+
+def box_words(box: Box) -> str:
+    """``z 80:100, y 0:512, x 256:768``."""
+    return ", ".join(f"{axis} {side.start}:{side.stop}" for axis, side in zip("zyx", box, strict=True))

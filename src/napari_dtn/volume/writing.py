@@ -231,6 +231,15 @@ def read_attributes(path: str | Path) -> dict[str, Any]:
     return dict(found) if isinstance(found, dict) else {}
 
 
+def bad_slices_of(path: str | Path) -> frozenset[int]:
+    """Return the slices of a prediction, counted from its first, that no object should be sought in.
+
+    Duplicated ones are as good as what they repeat.
+    """
+    marked = read_attributes(path).get("bad_slices", [])
+    return frozenset(int(one["z"]) for one in marked if one["kind"] != "duplicated")
+
+
 def _finished(path: str | Path, steps: Iterator[tuple[int, int]]) -> zarr.Array[Any]:
     for _ in steps:
         pass

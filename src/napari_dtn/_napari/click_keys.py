@@ -1,0 +1,126 @@
+"""Keys of the click panel: napari lists and rebinds them, and they count while the panel clicks."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Labels, Shapes
+from napari.settings import get_settings
+from napari.utils.action_manager import action_manager
+from napari.utils.key_bindings import KeymapProvider, coerce_keybinding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import napari.layers
+    import napari.viewer
+    from app_model.types import KeyBinding
+
+_BRUSH = ("merge", "delete")  # in a labels layer, their keys are those of the brush
+#: What keys do: name, words for people, keys.
+KEYS = (
+    ("commit", "keep the object", ("Enter", "C")),
+    ("drop", "drop it", ("Escape", "Shift-C")),
+    ("undo", "undo", ("Control-Z",)),
+    ("redo", "redo", ("Control-Shift-Z",)),
+    ("in_slice", "find it in the slice", ("S",)),
+    ("through", "find it through the slices", ("Shift-S",)),
+    ("swap", "left click includes, or excludes", ("T",)),
+    ("merge", "merge the chosen rows", ("M",)),
+    ("delete", "delete them", ("Delete",)),
+    ("merging", "merge with the mouse, or no longer", ("Shift-M",)),
+    ("doubt", "next doubtful place", ("D",)),
+    ("yes", "it is one object", ("Y",)),
+    ("no", "it is not: cut", ("N",)),
+)
+
+
+class ClickKeymap(KeymapProvider):
+    """Which key means what, as napari's preferences have it; nothing is bound by it."""
+
+
+@cache
+def register() -> None:
+    """Tell napari about the keys, once: a viewer's own keys stay as they are until a panel clicks."""
+    for name, words, keys in KEYS:
+        action = f"napari-dtn:{name}"
+        action_manager.register_action(action, _named(name), f"Segment by clicking: {words}", ClickKeymap)
+        if action not in get_settings().shortcuts.shortcuts:
+            for key in keys:
+                action_manager.bind_shortcut(action, coerce_keybinding(key))
+
+
+def _named(name: str) -> Callable[..., None]:
+    def command(*_: Any) -> None:
+        """Stand for what the panel that clicks will do."""
+
+    command.__name__ = name
+    return command
+
+
+def keys_words() -> str:
+    """``keep the object: Enter or C · drop it: Escape or Shift+C · …``."""
+    keys: dict[str, list[str]] = {}
+    for key, command in ClickKeymap.class_keymap.items():
+        keys.setdefault(command.__name__, []).append(str(key))
+    return " · ".join(f"{words}: {' or '.join(keys[name])}" for name, words, _ in KEYS if name in keys)
+
+
+class Keys:
+    """Keys of the viewer, and of the layer that is selected, while the panel clicks.
+
+    Parameters
+    ----------
+    viewer
+        Whose keys.
+    actions
+        What each name of :data:`KEYS` does.
+    show
+        Called with the keys in words, whenever they change.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.viewer.Viewer,
+        actions: dict[str, Callable[[], None]],
+        show: Callable[[str], None],
+    ) -> None:
+        register()
+        self._viewer, self._actions, self._show = viewer, actions, show
+        self._bound: list[tuple[Any, KeyBinding]] = []
+        self._events = (viewer.layers.selection.events.active, action_manager.events.shortcut_changed)
+        show(keys_words())
+
+    def bind(self) -> None:
+        """Let them count, whichever layer is selected and whatever they are changed to."""
+        for event in self._events:
+            event.connect(self._bind_anew)
+        self._bind_anew()
+
+    def unbind(self) -> None:
+        """Give them back."""
+        for event in self._events:
+            event.disconnect(self._bind_anew)
+        self._free()
+
+    def _bind_anew(self, event: Any = None) -> None:
+        self._free()
+        for target, key, name in self._wanted():
+            target.bind_key(key, lambda _, name=name: self._actions[name](), overwrite=True)
+            self._bound.append((target, key))
+        self._show(keys_words())
+
+    def _wanted(self) -> Iterator[tuple[Any, KeyBinding, str]]:
+        """Yield targets, keys and names; a layer's own keys come first, so it needs ours, but not to draw."""
+        layer = self._viewer.layers.selection.active
+        for key, command in ClickKeymap.class_keymap.items():
+            yield self._viewer, key, command.__name__
+            painted = isinstance(layer, Labels) and command.__name__ in _BRUSH
+            if layer is not None and not isinstance(layer, Shapes) and not painted:
+                yield layer, key, command.__name__
+
+    def _free(self) -> None:
+        for target, key in self._bound:
+            target.bind_key(key, None, overwrite=True)
+        self._bound = []

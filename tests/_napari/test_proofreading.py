@@ -1,0 +1,221 @@
+"""Proofreading in the click panel: merges by mouse, scribbles, doubtful places, a box, keys of one's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from napari._qt.widgets.qt_keyboard_settings import ShortcutEditor
+from napari.settings import get_settings
+from napari.utils.action_manager import action_manager
+from napari.utils.key_bindings import coerce_keybinding
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+
+from napari_dtn._napari.click_keys import KEYS
+from support.clicking import FIRST, SECOND, THIRD, begin, canvas_of, click, control, key, labels, rest, work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from qtpy.QtWidgets import QWidget
+
+
+@pytest.fixture
+def panel(click_panel):
+    return click_panel
+
+
+def at(panel: QWidget, voxel: tuple[int, int, int]) -> QPoint:
+    viewer, canvas = panel._viewer, canvas_of(panel)
+    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+    _, y, x = viewer.layers["em"].data_to_world(voxel)
+    (cy, cx), zoom = camera.center[-2:], camera.zoom
+    return QPoint(round(canvas.width() / 2 + (x - cx) * zoom), round(canvas.height() / 2 + (y - cy) * zoom))
+
+
+def drag(qtbot, panel: QWidget, voxels, keys) -> None:
+    """Draw a line from voxel to voxel, with the events that a mouse makes."""
+    canvas, places = canvas_of(panel), [at(panel, voxel) for voxel in voxels]
+    QTest.mouseMove(canvas, places[0])
+    QTest.mousePress(canvas, Qt.LeftButton, keys, places[0])
+    for place in places[1:]:
+        QTest.mouseMove(canvas, place)
+        qtbot.wait(20)
+    QTest.mouseRelease(canvas, Qt.LeftButton, keys, places[-1])
+    rest(qtbot, panel)
+
+
+def keep(qtbot, panel: QWidget, *voxels) -> None:
+    for voxel in voxels:
+        click(qtbot, panel, voxel)
+        key(qtbot, panel, Qt.Key_C)
+
+
+def status(panel: QWidget) -> str:
+    return control(panel, "status").text()
+
+
+# ---- merge and split
+
+
+def test_alt_drag_across_objects_merges_them(qtbot, panel) -> None:
+    begin(qtbot, panel)
+    keep(qtbot, panel, FIRST, SECOND, THIRD)
+    centre = panel._viewer.camera.center
+    drag(qtbot, panel, [FIRST, SECOND, THIRD], Qt.AltModifier)
+    assert {int(labels(panel)[one]) for one in (FIRST, SECOND, THIRD)} == {1}
+    assert panel._viewer.camera.center == centre  # the view has not moved
+    key(qtbot, panel, Qt.Key_Z, Qt.ControlModifier)
+    assert [int(labels(panel)[one]) for one in (FIRST, SECOND, THIRD)] == [1, 2, 3]
+
+
+def test_two_clicks_merge_while_the_button_is_down(qtbot, panel) -> None:
+    begin(qtbot, panel)
+    keep(qtbot, panel, FIRST, THIRD)
+    control(panel, "merging").click()
+    click(qtbot, panel, FIRST)
+    assert "merges with the next" in status(panel)
+    click(qtbot, panel, THIRD)
+    assert labels(panel)[THIRD] == 1
+    control(panel, "merging").click()
+    click(qtbot, panel, SECOND)
+    assert work(panel)[SECOND]
+
+
+def test_opposing_scribbles_cut_within_a_fragment(qtbot, panel) -> None:
+    begin(qtbot, panel)
+    drag(qtbot, panel, [(2, 40, 38), (2, 40, 48), (2, 40, 58)], Qt.ShiftModifier)
+    whole = work(panel).sum()
+    drag(qtbot, panel, [(2, 57, 38), (2, 57, 48), (2, 57, 58)], Qt.ShiftModifier | Qt.ControlModifier)
+    first, second = panel._desk.session.active.prompts
+    assert (first.positive, second.positive) == (True, False)
+    assert len(first.points) > 2
+    assert len(second.points) > 2
+    assert 0.3 < work(panel).sum() / whole < 0.7
+    assert work(panel)[2, 40, 38:58].all()
+    assert not work(panel)[2, 57, 38:58].any()
+    key(qtbot, panel, Qt.Key_Z, Qt.ControlModifier)
+    assert work(panel).sum() == whole
+
+
+# ---- doubtful places
+
+
+def test_doubtful_places_by_keys(qtbot, panel) -> None:
+    begin(qtbot, panel)
+    control(panel, "threshold").setValue(55)
+    click(qtbot, panel, FIRST)
+    assert work(panel)[SECOND]
+    key(qtbot, panel, Qt.Key_D)
+    assert "One object here?" in status(panel)
+    places = panel._viewer.layers["em doubtful place"].data
+    assert abs(places[0][2] - 32) < 3
+    key(qtbot, panel, Qt.Key_N)
+    assert work(panel)[FIRST] != work(panel)[SECOND]
+    assert "No doubtful place is left" in status(panel)
+    assert "em doubtful place" not in panel._viewer.layers
+    key(qtbot, panel, Qt.Key_Z, Qt.ControlModifier)
+    assert work(panel)[SECOND]
+    key(qtbot, panel, Qt.Key_D)
+    key(qtbot, panel, Qt.Key_Y)
+    assert work(panel)[SECOND]
+    key(qtbot, panel, Qt.Key_C)
+    control(panel, "objects").selectAll()
+    key(qtbot, panel, Qt.Key_D)  # of the kept object: it was answered
+    assert "No doubtful place is left" in status(panel)
+
+
+def test_an_answer_without_a_question_is_told(qtbot, panel, told) -> None:
+    begin(qtbot, panel)
+    click(qtbot, panel, FIRST)
+    key(qtbot, panel, Qt.Key_Y)
+    assert "Nothing was asked" in told[-1].message
+
+
+# ---- a box
+
+
+def test_a_rectangle_and_slices_confine(qtbot, panel) -> None:
+    begin(qtbot, panel)
+    viewer = panel._viewer
+    shapes = viewer.add_shapes([[[40, 36], [40, 60], [60, 60], [60, 36]]], scale=(6, 6), units=("nm",) * 2)
+    viewer.layers.selection.active = shapes
+    control(panel, "within").setCurrentText("Rectangle")
+    control(panel, "slices").setText("1:4")
+    control(panel, "mode").setCurrentIndex(1)
+    control(panel, "confine").click()
+    rest(qtbot, panel)
+    assert "z 1:4, y 40:60, x 36:60" in status(panel)
+    viewer.layers.selection.active = viewer.layers["em"]
+    click(qtbot, panel, THIRD)
+    where = np.argwhere(work(panel))
+    assert where.min(axis=0).tolist() == [1, 40, 36]
+    assert where.max(axis=0).tolist() == [3, 59, 59]
+    control(panel, "within").setCurrentText("Everywhere")
+    control(panel, "slices").clear()
+    control(panel, "confine").click()
+    rest(qtbot, panel)
+    assert work(panel)[0, 48, 40]
+
+
+# ---- keys
+
+
+@pytest.fixture
+def _keys_as_ever() -> Iterator[None]:
+    yield
+    for name, _, keys in KEYS:
+        action_manager.unbind_shortcut(f"napari-dtn:{name}")
+        for one in keys:
+            action_manager.bind_shortcut(f"napari-dtn:{name}", coerce_keybinding(one))
+        get_settings().shortcuts.shortcuts.pop(f"napari-dtn:{name}", None)
+
+
+@pytest.mark.usefixtures("_keys_as_ever")
+def test_keys_are_changed_in_the_preferences(qtbot, panel) -> None:
+    begin(qtbot, panel)
+    assert "keep the object: Enter or C" in control(panel, "keys").text()
+    editor = ShortcutEditor()
+    qtbot.addWidget(editor)
+    table = editor._table
+    rows = {table.item(row, 0).text(): row for row in range(table.rowCount())}
+    row = rows["Segment by clicking: keep the object"]
+    table.item(row, editor._shortcut_col2).setText("J")
+    assert "Enter or J" in control(panel, "keys").text()
+    click(qtbot, panel, FIRST)
+    key(qtbot, panel, Qt.Key_C)
+    assert not labels(panel).any()
+    key(qtbot, panel, Qt.Key_J)
+    assert labels(panel)[FIRST] == 1
+
+
+def test_keys_are_the_viewer_s_own_again(qtbot, panel) -> None:
+    begin(qtbot, panel)
+    image = panel._viewer.layers["em"]
+    assert len(image.keymap) == len(panel._viewer.keymap) == sum(len(keys) for _, _, keys in KEYS)
+    panel._viewer.layers.selection.active = panel._viewer.layers["em boundaries"]
+    assert not image.keymap
+    control(panel, "on").click()
+    qtbot.waitUntil(lambda: panel._layers is None)
+    assert not panel._viewer.keymap
+
+
+def test_left_click_excludes_after_t(qtbot, panel) -> None:
+    begin(qtbot, panel)
+    control(panel, "threshold").setValue(40)
+    click(qtbot, panel, FIRST)
+    key(qtbot, panel, Qt.Key_T)
+    click(qtbot, panel, SECOND)
+    assert work(panel)[FIRST]
+    assert not work(panel)[SECOND]
+
+
+def test_s_and_shift_s_find_it_in_the_slice_and_through_them(qtbot, panel) -> None:
+    begin(qtbot, panel)
+    click(qtbot, panel, THIRD)
+    key(qtbot, panel, Qt.Key_S, Qt.ShiftModifier)
+    assert work(panel)[:, 48, 48].all()
+    key(qtbot, panel, Qt.Key_S)
+    assert np.flatnonzero(work(panel)[:, 48, 48]).tolist() == [2]

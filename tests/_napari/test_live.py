@@ -346,6 +346,21 @@ def test_a_closed_panel_follows_nothing(qtbot, panel, shown) -> None:
     assert not np.asarray(shown.layers["em boundaries"].data[0][3]).any()
 
 
+def test_every_class_is_live(qtbot, shown, monkeypatch, tmp_path, save_tiny) -> None:
+    panel = opened(shown, monkeypatch, save_tiny(tmp_path / "three.safetensors", n_classes=3))
+    tick(qtbot, panel)
+    settle(qtbot, panel)
+    layers = [shown.layers[f"em boundaries class {number}"] for number in range(3)]
+    total = sum(np.asarray(layer.data[0][1]).astype(int) for layer in layers)
+    assert (total > 0).any()
+    assert np.abs(total[total > 0] - 255).max() <= 2
+    layers[1].visible = False
+    settle(qtbot, panel)
+    shown.dims.set_current_step(0, 2)
+    settle(qtbot, panel)
+    assert np.asarray(layers[0].data[0][2]).any(), "the other classes are in sight"
+
+
 # ---- the layer's arrays
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union
+from typing import TYPE_CHECKING, Literal, Union
 
 from napari_dtn._napari.finetune_lesson import Lesson, data_of, remarks_on, settings_of
 from napari_dtn.garbage import short_collections
@@ -92,7 +92,7 @@ class TeachDesk:
 
     def train(self, make: Callable[[], Lesson], resume: bool) -> Iterator[Step]:
         """Teach; at the end the best waits for :meth:`keep` or :meth:`discard`, unless the wish says it."""
-        with short_collections():  # the optimiser's first import, of modules by the hundred, sets off a full one
+        with short_collections():  # the import of the optimiser's many modules sets off a full one
             yield from self._taught(make, resume)
 
     def _taught(self, make: Callable[[], Lesson], resume: bool) -> Iterator[Step]:

@@ -53,9 +53,9 @@ class SettingsForm(QWidget, Generic[T]):
         for field in self._form:
             if field.name not in elsewhere:
                 named(field.native, f"{prefix}.{field.name}", field.tooltip)
-                note = named(QLabel(), f"{prefix}.{field.name}_came_to", "What was decided at the last start.")
+                note = self._came_to[field.name] = QLabel()
+                named(note, f"{prefix}.{field.name}_came_to", "What was decided at the last start.")
                 note.setVisible(False)
-                self._came_to[field.name] = note
                 rows.addRow(field.name.replace("_", " ").capitalize(), _beside(field.native, note))
         for name, value in values.items():
             self._form[name].value = value
@@ -71,7 +71,7 @@ class SettingsForm(QWidget, Generic[T]):
         self._form.changed.connect(lambda _: act())
 
     def show_values(self, values: Mapping[str, object]) -> None:
-        """Say beside the fields what they came to, where it is not what they say: those that are left open."""
+        """Say beside fields what they came to, where they say something else: those that are left open."""
         for name, note in self._came_to.items():
             value = values.get(name, self._form[name].value)
             note.setText(f"→ {value}")

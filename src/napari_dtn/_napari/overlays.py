@@ -78,9 +78,10 @@ def live_layers(
     maker: Hashable,
 ) -> list[napari.layers.Layer]:
     """Return the layers of a prediction as pyramids that show a live picture, by ``maker``, too."""
-    layers = boundary_layers(viewer, image, names)
-    pictures = [ClassPicture(picture, number) for number in range(len(names))]
-    return [_live(viewer, image, *pair, maker) for pair in zip(layers, pictures, strict=True)]
+    return [
+        _live(viewer, image, layer, ClassPicture(picture, number), maker)
+        for number, layer in enumerate(boundary_layers(viewer, image, names))
+    ]
 
 
 def _live(

@@ -181,7 +181,7 @@ class TeachRun:
         return version
 
     def write(self, output: Path, measured: Mapping[str, Any] | None = None) -> None:
-        """Write the best so far into a file of its own, ``measured`` as in ``keep``; remove the run's folder."""
+        """Write the best so far into a file of its own, ``measured`` as in ``keep``; remove the folder."""
         card = load_card(self._kept_file())
         card = replace(card, name=output.stem, scores={**card.scores, **(measured or {})})
         write_whole(output, with_json(self._kept_file(), KEY, card.to_json()))

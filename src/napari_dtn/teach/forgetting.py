@@ -39,7 +39,7 @@ def phantom_auc(model: Model) -> float:
 
 
 def remembered(before: float, after: float | None) -> dict[str, Any]:
-    """Return these scores as a card has them: plain JSON, which knows no NaN; None where it was not looked."""
+    """Return these scores as a card has them: plain JSON, which knows no NaN; None is not measured."""
     scores = {"before": before, "after": after}
     known = {when: auc for when, auc in scores.items() if auc is not None and not math.isnan(auc)}
     return {"phantom": known}

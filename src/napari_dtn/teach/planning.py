@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from napari_dtn.settings import AugmentSettings, FineTuneSettings, Freeze, Strength, TrainSettings
 from napari_dtn.words import duration
@@ -63,7 +64,7 @@ class Plan:
     pull: Strength
 
     @property
-    def values(self) -> dict[str, int | float | str]:
+    def values(self) -> dict[str, Any]:
         """What those of :class:`FineTuneSettings` that may be left open came to."""
         train = self.train
         return {

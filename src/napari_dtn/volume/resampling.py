@@ -76,6 +76,8 @@ class _Resampled:
 
     def _plane(self, z: int, *axes: NDArray[Any]) -> NDArray[Any]:
         """Compute pixels of slice z: those of all of these rows and columns."""
+        if not all(map(len, axes)):
+            return np.zeros([len(axis) for axis in axes], self.dtype)
         places = [(one + 0.5) / factor - 0.5 for one, factor in zip(axes, self.factors, strict=True)]
         sigmas = [max((1 / factor - 1) / 2, 0) for factor in self.factors]
         y, x = map(_window, places, sigmas, self.array.shape[1:])

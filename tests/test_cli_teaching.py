@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 QUICK = ["--teach.iterations", "2", "--teach.batch-size", "1", "--teach.device", "cpu"]
 
 
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch, tiny_phantom: Phantom) -> None:
+    """Measure forgetting on a small phantom."""
+    monkeypatch.setattr("napari_dtn.teach.forgetting._phantom", lambda: tiny_phantom)
+
+
 @pytest.fixture
 def command(tiny_phantom: Phantom, tiny_model: Path, tmp_path: Path) -> list[str]:
     """Teach the small model by two annotated slices."""

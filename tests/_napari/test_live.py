@@ -147,9 +147,7 @@ def test_a_rough_view_first_where_the_image_has_levels(qtbot, shown, monkeypatch
     big = np.tile(EM, (1, 4, 4))
     panel = opened(shown, monkeypatch, tiny_dtn, [big, big[:, ::2, ::2], big[:, ::4, ::4]], multiscale=True)
     levels, texts = [], []
-    panel._live.lane.stepped.connect(
-        lambda one: (levels.append(one.part.level), texts.append(said(panel)))
-    )
+    panel._live.lane.stepped.connect(lambda one: (levels.append(one.part.level), texts.append(said(panel))))
     tick(qtbot, panel)
     settle(qtbot, panel)
     assert levels == sorted(levels, reverse=True)

@@ -191,9 +191,7 @@ def suggest(desk: Desk, request: Request, regions: Sequence[Region]) -> Iterator
     yield from suggest(desk.predictor(request), regions)
 
 
-def compare(
-    versions: Sequence[Version], make: Callable[[], Lesson]
-) -> Iterator[list[Compared] | Seen]:
+def compare(versions: Sequence[Version], make: Callable[[], Lesson]) -> Iterator[list[Compared] | Seen]:
     """Score versions on what is held out of a lesson, then look at it, place by place."""
     from napari_dtn.nn.checkpoint import load_model
     from napari_dtn.predict import use_threads

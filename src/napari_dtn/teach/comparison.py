@@ -118,5 +118,5 @@ def _seen(predictor: Predictor, z: int, y: slice, x: slice) -> Colours:
     for _ in predictor.slice_steps(z, y, x, out):
         pass
     colours = [(255, 255, 255)] if predictor.classes == 1 else [rgb(n) for n in range(predictor.classes)]
-    mixed = np.tensordot(out, np.array(colours, np.float32), (0, 0))
+    mixed: NDArray[np.float32] = np.tensordot(out, np.array(colours, np.float32), (0, 0))
     return np.rint(mixed).clip(0, 255).astype(np.uint8)

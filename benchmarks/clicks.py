@@ -117,7 +117,7 @@ def annotate(session: ClickSession, target: Target, truth: NDArray[Any], offset:
     offset
         Slices before the truth.
     """
-    at, positive, seconds = _interior(target.inside, target.origin), True, []
+    at, positive, seconds = interior(target.inside, target.origin), True, []
     for _ in range(MOST_CLICKS):
         z, y, x = at
         start = time.perf_counter()
@@ -158,7 +158,7 @@ def compare(mask: Mask, target: Target, truth: NDArray[Any], offset: int) -> Com
     iou = float((found & wanted).sum() / (found | wanted).sum())
     errors = [_largest(wanted & ~found), _largest(found & ~wanted)]
     positive = errors[0].sum() >= errors[1].sum()
-    at = _interior(errors[0 if positive else 1], tuple(one.start for one in box))
+    at = interior(errors[0 if positive else 1], tuple(one.start for one in box))
     return Comparison(iou, at, bool(positive))
 
 
@@ -168,7 +168,7 @@ def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return components == 1 + int(sizes.argmax()) if count else mask
 
 
-def _interior(mask: NDArray[np.bool_], origin: tuple[int, ...]) -> tuple[int, int, int]:
+def interior(mask: NDArray[np.bool_], origin: tuple[int, ...]) -> tuple[int, int, int]:
     """Return the voxel of a mask that is farthest from its outside."""
     if not mask.any():
         return origin  # nothing is wrong: never clicked

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 QUICK = ["--teach.iterations", "2", "--teach.batch-size", "1", "--teach.device", "cpu"]
 
 
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch, tiny_phantom: Phantom) -> None:
+    """Measure forgetting on a small phantom."""
+    monkeypatch.setattr("napari_dtn.teach.forgetting._phantom", lambda: tiny_phantom)
+
+
 @pytest.fixture
 def command(tiny_phantom: Phantom, tiny_model: Path, tmp_path: Path) -> list[str]:
     """Teach the small model by two annotated slices."""
@@ -42,6 +48,8 @@ def test_a_model_is_taught_into_a_file(
     assert told["output"] == str(out)
     assert told["parent"] == "tiny"
     assert set(told["held_out"]) == {"before", "after"}
+    assert set(told["phantom"]) == {"before", "after"}
+    assert 0 <= min(told["phantom"].values()) <= max(told["phantom"].values()) <= 1
     card = load_card(out)
     assert card.name == "taught"
     assert card.training["data"]["held_out"]
@@ -59,7 +67,9 @@ def test_a_model_is_taught_into_the_library_and_found_by_its_name(
     monkeypatch.setenv("NAPARI_DTN_LIBRARY", str(tmp_path / "library"))
     assert main([*command, "--name", "my tissue"]) == 0
     assert main(["info", "my tissue", "--json", "-"]) == 0
-    assert json.loads(capsys.readouterr().out)["training"]["parent"] == "tiny"
+    card = json.loads(capsys.readouterr().out)
+    assert card["training"]["parent"] == "tiny"
+    assert set(card["scores"]["phantom"]) == {"before", "after"}
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,11 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def spare_cores() -> int:
+    """Return the cores that work beside a window may use: one is left to the window."""
+    return max(1, usable_cores() - 1)
+
+
 def check_fields(settings: Any) -> None:
     """Check every field of a settings dataclass against its declared limits and choices.
 

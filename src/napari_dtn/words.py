@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "unable to allocate")
 
 
+def is_boundary(class_name: str) -> bool:
+    """Whether a class is the boundary: membrane is another word for it."""
+    return class_name.lower() in ("boundary", "membrane")
+
+
 class Steps(Protocol):
     """How far some slices are; ``TileDone`` is one."""
 

@@ -210,3 +210,16 @@ def test_dragging_is_no_click(qtbot, panel) -> None:
     QTest.mouseRelease(canvas, Qt.LeftButton, Qt.NoModifier, middle + QPoint(40, 0))
     rest(qtbot, panel)
     assert panel._desk.session.active.prompts == ()
+
+
+def test_of_several_classes_only_the_boundary_can_be_clicked_on(panel) -> None:
+    layers = panel._viewer.layers
+    for name in ("Membrane", "myelin"):
+        facts = {"role": "boundaries", "class": name}
+        panel._viewer.add_image(
+            layers["em boundaries"].data, name=f"em boundaries {name}", metadata={"napari_dtn": facts}
+        )
+    source = control(panel, "source")
+    offered = [source.itemText(row) for row in range(source.count())]
+    assert any("em boundaries Membrane" in text for text in offered)
+    assert not any("myelin" in text for text in offered)

@@ -18,7 +18,8 @@ CONTROLS = (
     *("image", "folder", "folder_choice", "tabs", "status", "on", "classes", "brush", "polygon", "box"),
     *("undo", "redo", "ids", "add_ids", "add_objects", "pixels", "regions", "suggest", "next", "suggestions"),
     *("model", "name", "train", "resume", "pause", "keep", "cancel", "progress", "plot", "before", "scores"),
-    *("plan", "remarks", "advanced", "minutes", "learning_rate", "freeze", "pull", "augment", "batch_size"),
+    *("plan", "remarks", "resample", "advanced", "minutes", "learning_rate", "freeze", "pull", "augment"),
+    *("batch_size",),
     *("versions", "compare", "revert", "rename", "delete", "restore", "share", "compared"),
     *("copy_command", "copy_python"),
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
-from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QLabel, QMessageBox
 
 from napari_dtn.metrics import boundary_target
 from napari_dtn.nn.checkpoint import load_model
@@ -48,6 +50,9 @@ def test_a_training_is_drawn_told_and_kept(qtbot, lesson) -> None:
     assert "best" in control(lesson, "scores").text()
     assert "Phantom" in control(lesson, "scores").text()
     assert "learning rate" in control(lesson, "plan").text()
+    assert control(lesson, "learning_rate_came_to").text() == "→ 0.0005"
+    assert not control(lesson, "learning_rate_came_to").isHidden()
+    assert control(lesson, "iterations_came_to").isHidden(), "it was said"
     assert not Library().versions()
     control(lesson, "keep").click()
     rest(qtbot, lesson)
@@ -92,8 +97,10 @@ def test_cancel_leaves_nothing(qtbot, lesson) -> None:
     control(lesson, "iterations").setValue(5000)
     control(lesson, "train").click()
     scored(qtbot, lesson, 2)
+    assert gc.get_freeze_count(), "a full collection would stop the window"
     control(lesson, "cancel").click()
     rest(qtbot, lesson)
+    assert not gc.get_freeze_count()
     assert not Library().versions()
     assert not (lesson.annotating.folder / "training").exists()
     assert control(lesson, "train").isEnabled()
@@ -137,6 +144,22 @@ def test_too_little_is_said_before_anything_is_trained(qtbot, taught, tiny_model
     assert "Nothing is annotated as inside." in told[-1].message
 
 
+def test_an_image_of_other_voxels_opens_resampled(qtbot, lesson) -> None:
+    image = lesson._viewer.layers["em"]
+    assert control(lesson, "resample").isHidden()
+    image.scale = (30, 3, 3)
+    control(lesson, "iterations").setValue(2)
+    train(qtbot, lesson)
+    assert "the model was trained on 30 × 6 × 6 nm" in control(lesson, "remarks").text()
+    assert not control(lesson, "resample").isHidden()
+    control(lesson, "resample").click()
+    opened = lesson._viewer.layers["em at 30 × 6 × 6 nm"]
+    assert opened.scale.tolist() == [30, 6, 6]
+    assert opened.data.shape == tuple(np.array(image.data.shape) // (1, 2, 2))
+    np.testing.assert_allclose(opened.extent.world[:, 1:], image.extent.world[:, 1:], atol=1.51)
+    assert control(lesson, "image").findText(opened.name) >= 0
+
+
 def test_several_classes_have_a_layer_each(qtbot, lesson) -> None:
     control(lesson, "on").click()
     rest(qtbot, lesson)
@@ -168,6 +191,12 @@ def test_the_library_compares_reverts_renames_deletes_restores_shares(
     rest(qtbot, lesson)
     assert first.date in control(lesson, "compared").text()
     assert "roc_auc" in control(lesson, "compared").text()
+    window = lesson.shelf.pictures
+    assert window.isVisible()
+    assert not window.isModal()
+    assert set(window.places[0].pictures) == {"image", "annotated", first.id, second.id}
+    drawn = [label for label in window.findChildren(QLabel) if not label.pixmap().isNull()]
+    assert len(drawn) == 4 * len(window.places)
     dates = [version.date for version in lesson.controls.library.versions]
     press(dates.index(first.date), "revert")
     assert [one.date for one in Library().versions() if one.current] == [first.date]

@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points
 
 from napari_dtn._napari import layers, overlays, warp_layers
-from napari_dtn._napari.stack import SliceStack
+from napari_dtn._napari.stack import SliceStack, by_class
 from napari_dtn._napari.view import looked_at, show_slice, slice_in_view
 from napari_dtn._napari.warp_drawing import draw_tile
 from napari_dtn.volume.opening import volume_from_array
@@ -57,13 +57,14 @@ def test_a_stack_reads_like_the_array_it_stands_for(stack, key) -> None:
     np.testing.assert_array_equal(np.asarray(sparse), dense)
 
 
-def test_a_stack_of_several_classes(stack) -> None:
-    dense = np.zeros((3, 4, 5, 6), np.uint8)
-    sparse = SliceStack(dense.shape)
-    dense[:, 2] = plane = np.random.default_rng(0).integers(0, 255, (3, 5, 6), dtype=np.uint8)
-    sparse.put(2, plane)
-    for key in (np.s_[:], np.s_[1, 2], np.s_[:, 2], np.s_[1:, 1:3, 2], np.s_[0, :, 1, 1]):
-        np.testing.assert_array_equal(sparse[key], dense[key])
+def test_a_file_of_several_classes_is_an_array_for_each() -> None:
+    dense = np.random.default_rng(0).integers(0, 255, (3, 4, 5, 6), dtype=np.uint8)
+    assert by_class(dense[0])[0] is not None
+    parts = by_class(dense)
+    assert [(part.shape, part.ndim, part.dtype) for part in parts] == [((4, 5, 6), 3, np.uint8)] * 3
+    for key in (np.s_[:], np.s_[2], np.s_[1:3, 2], np.s_[1, :, ::2]):
+        for number, part in enumerate(parts):
+            np.testing.assert_array_equal(part[key], dense[number][key])
 
 
 def test_a_stack_takes_no_memory_and_knows_its_end() -> None:
@@ -189,37 +190,65 @@ def viewer() -> ViewerModel:
 def test_boundaries_lie_on_the_image(viewer, data) -> None:
     image = viewer.add_image(data, name="em", scale=(30, 6, 6)[-data.ndim :], units=NM[-data.ndim :])
     viewer.add_labels(np.zeros(data.shape, int), name="mine")
-    layer = overlays.boundary_layer(viewer, image)
+    [layer] = overlays.boundary_layers(viewer, image)
     assert [one.name for one in viewer.layers] == ["em", "em boundaries", "mine"]
     assert viewer.layers.selection.active.name == "mine"
     assert layer.data.shape == (1, *data.shape)[-3:]
     np.testing.assert_array_equal(layer.scale[1:], (6, 6))
     np.testing.assert_array_equal(layer.extent.world[:, 1:], np.atleast_2d(image.extent.world[:, -2:]))
     assert layer.units == (layer.units[0],) * 3
-    assert overlays.boundary_layer(viewer, image) is layer
+    assert overlays.boundary_layers(viewer, image) == [layer]
 
 
 def test_a_prediction_from_a_file_stays_in_sight(viewer) -> None:
     image = viewer.add_image(IMAGE, name="em")
     data, options, _ = layers.boundary_data(volume_from_array(IMAGE + 1, name="em boundaries"))
     opened = viewer.add_image(data, **options)
-    layer = overlays.boundary_layer(viewer, image)
+    [layer] = overlays.boundary_layers(viewer, image)
     assert layer is opened
-    overlays.put(layer, 2, np.zeros((20, 30), np.uint8))
+    overlays.put([layer], 2, np.zeros((1, 20, 30), np.uint8))
     np.testing.assert_array_equal(layer.data[1], IMAGE[1] + 1)
     assert not layer.data[2].any()
+
+
+def test_classes_have_a_layer_each_and_another_models_go(viewer) -> None:
+    image = viewer.add_image(IMAGE, name="em")
+    overlays.boundary_layers(viewer, image)
+    viewer.add_image(IMAGE, name="em boundaries by hand")
+    shown = overlays.boundary_layers(viewer, image, ("cell", "myelin"))
+    planes = np.arange(2 * 20 * 30, dtype=np.uint8).reshape(2, 20, 30)
+    overlays.put(shown, 2, planes)
+    names = [one.name for one in viewer.layers]
+    assert names == ["em", "em boundaries myelin", "em boundaries cell", "em boundaries by hand"]
+    assert shown == overlays.boundary_layers(viewer, image, ("cell", "myelin"))
+    assert len({one.colormap.name for one in shown}) == 2
+    for layer, plane in zip(shown, planes, strict=True):
+        np.testing.assert_array_equal(layer.data[2], plane)
+    [one] = overlays.boundary_layers(viewer, image)
+    assert overlays.layers_on(viewer, image) == [one]
+
+
+def test_a_class_that_is_hidden_stays_so(viewer) -> None:
+    image = viewer.add_image(IMAGE, name="em")
+    first, second = shown = overlays.boundary_layers(viewer, image, ("cell", "myelin"))
+    second.visible = False
+    overlays.put(shown, 0, np.zeros((2, 20, 30), np.uint8))
+    assert [one.visible for one in shown] == [True, False]
+    first.visible = False
+    overlays.put(shown, 0, np.zeros((2, 20, 30), np.uint8))
+    assert [one.visible for one in shown] == [True, True]
 
 
 def test_a_strangers_layer_of_that_name_is_left_alone(viewer) -> None:
     image = viewer.add_image(IMAGE, name="em")
     stranger = viewer.add_image(IMAGE, name="em boundaries")
-    assert overlays.boundary_layer(viewer, image) is not stranger
+    assert overlays.boundary_layers(viewer, image)[0] is not stranger
     assert stranger in viewer.layers
 
 
 def test_overlays_follow_the_image(viewer) -> None:
     image = viewer.add_image(IMAGE, name="em", translate=(1, 2, 3))
-    overlays.boundary_layer(viewer, image)
+    overlays.boundary_layers(viewer, image)
     warp_layers.show(viewer, image, draw_tile(2, [shifted_warp()]))
     layers.set_voxel_size(image, (30, 6, 6))
     overlays.follow(viewer, image)

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_dtn._napari import overlays
 from napari_dtn._napari.job import stop_all_jobs
-from napari_dtn._napari.pyramid import Pyramid
+from napari_dtn._napari.pyramid import ClassPicture, Pyramid
 from napari_dtn._napari.stack import SliceStack
 from napari_dtn._napari.view import part_in_view
 from napari_dtn.bounded import Bounded
@@ -147,7 +147,7 @@ def test_a_rough_view_first_where_the_image_has_levels(qtbot, shown, monkeypatch
     big = np.tile(EM, (1, 4, 4))
     panel = opened(shown, monkeypatch, tiny_dtn, [big, big[:, ::2, ::2], big[:, ::4, ::4]], multiscale=True)
     levels, texts = [], []
-    panel._live.lane.stepped.connect(lambda part: (levels.append(part.level), texts.append(said(panel))))
+    panel._live.lane.stepped.connect(lambda one: (levels.append(one.part.level), texts.append(said(panel))))
     tick(qtbot, panel)
     settle(qtbot, panel)
     assert levels == sorted(levels, reverse=True)
@@ -344,6 +344,19 @@ def test_a_closed_panel_follows_nothing(qtbot, panel, shown) -> None:
     assert not np.asarray(shown.layers["em boundaries"].data[0][3]).any()
 
 
+def test_every_class_is_live(qtbot, shown, monkeypatch, tmp_path, save_tiny) -> None:
+    panel = opened(shown, monkeypatch, save_tiny(tmp_path / "three.safetensors", n_classes=3))
+    tick(qtbot, panel)
+    settle(qtbot, panel)
+    layers = [shown.layers[f"em boundaries class {number}"] for number in range(3)]
+    total = sum(np.asarray(layer.data[0][1]).astype(int) for layer in layers)
+    assert (total > 0).any()
+    assert np.abs(total[total > 0] - 255).max() <= 2
+    layers[1].visible = False  # the other classes are in sight
+    shown.dims.set_current_step(0, 2)
+    qtbot.waitUntil(lambda: np.asarray(layers[0].data[0][2]).any(), timeout=PATIENCE)
+
+
 # ---- the layer's arrays
 
 
@@ -367,19 +380,19 @@ def picture(classes: int = 1) -> tuple[Picture, np.ndarray]:
     ],
 )
 def test_a_level_reads_like_the_array_it_stands_for(key) -> None:
-    shown, values = picture()
-    level = Pyramid(SliceStack((3, 700, 600)), shown).levels[0]
-    np.testing.assert_array_equal(np.asarray(level[key]), values[0][key])
+    shown, values = picture(2)
+    level = Pyramid(SliceStack((3, 700, 600)), ClassPicture(shown, 1)).levels[0]
+    np.testing.assert_array_equal(np.asarray(level[key]), values[1][key])
 
 
 def test_a_window_of_a_level_reads_nothing(monkeypatch) -> None:
-    shown, values = picture(2)
-    level = Pyramid(SliceStack((2, 3, 700, 600)), shown).levels[0]
+    shown, values = picture()
+    level = Pyramid(SliceStack((3, 700, 600)), ClassPicture(shown, 0)).levels[0]
     monkeypatch.setattr(Mosaic, "read", lambda *_: pytest.fail("read"))
-    window = level[:, :, 10:20, 30:50]
-    assert window.shape == (2, 3, 10, 20)
+    window = level[:, 10:20, 30:50]
+    assert window.shape == (3, 10, 20)
     monkeypatch.undo()
-    np.testing.assert_array_equal(window[1, 2], values[1, 2, 10:20, 30:50])
+    np.testing.assert_array_equal(window[2], values[0, 2, 10:20, 30:50])
 
 
 def test_live_shows_slices_of_its_own_maker_only() -> None:
@@ -387,7 +400,7 @@ def test_live_shows_slices_of_its_own_maker_only() -> None:
     stack = SliceStack((3, 700, 600))
     stack.put(0, np.full((700, 600), 7, np.uint8), "mine")
     stack.put(1, np.full((700, 600), 8, np.uint8), "another's")
-    levels = Pyramid(stack, shown, "mine").levels
+    levels = Pyramid(stack, ClassPicture(shown, 0), "mine").levels
     assert (levels[0][0] == 7).all()
     assert (levels[1][0, 3:9, 4:5] == 7).all()
     np.testing.assert_array_equal(levels[0][1], values[0, 1])
@@ -400,12 +413,12 @@ def test_an_overlay_keeps_its_look_and_its_slices_when_live_takes_it() -> None:
 
     viewer, (shown, _) = ViewerModel(), picture()
     image = viewer.add_image(np.zeros((3, 700, 600), np.uint8), name="em")
-    before = overlays.boundary_layer(viewer, image)
+    [before] = overlays.boundary_layers(viewer, image)
     before.colormap, before.opacity = "green", 0.3
-    overlays.put(before, 2, np.full((700, 600), 9, np.uint8), "mine")
-    layer = overlays.live_layer(viewer, image, shown, "mine")
+    overlays.put([before], 2, np.full((1, 700, 600), 9, np.uint8), "mine")
+    [layer] = overlays.live_layers(viewer, image, ("boundary",), shown, "mine")
     assert [one.name for one in viewer.layers] == ["em", "em boundaries"]
     assert (layer.colormap.name, layer.opacity, layer.multiscale) == ("green", 0.3, True)
     assert (layer.data[0][2] == 9).all()
-    assert overlays.boundary_layer(viewer, image) is layer
-    assert overlays.shows(layer, 2, "mine") is False, "a preview is no volume"
+    assert overlays.boundary_layers(viewer, image) == [layer]
+    assert overlays.shows([layer], 2, "mine") is False, "a preview is no volume"

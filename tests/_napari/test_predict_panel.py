@@ -83,7 +83,7 @@ def test_the_box_follows_the_image_layers(panel, viewer) -> None:
     first = viewer.add_image(EM, name="first")
     second = viewer.add_image(EM, name="second")
     viewer.add_labels(EM.astype(int), name="ids")
-    overlays.boundary_layer(viewer, first)
+    overlays.boundary_layers(viewer, first)
     assert [box.itemText(i) for i in range(box.count())] == ["first", "second"]
     assert box.layer is first
     box.setCurrentIndex(1)
@@ -162,10 +162,30 @@ def test_a_model_of_several_classes_shows_each(qtbot, panel, viewer, tmp_path, s
     choose(panel, save_tiny(tmp_path / "three.safetensors", n_classes=3))
     press(panel, "preview").click()
     finish(qtbot, panel)
-    layer = viewer.layers["em boundaries"]
-    assert layer.data.shape == (3, *EM.shape)
-    assert layer.scale.tolist() == [1, 30, 6, 6]
-    assert np.abs(layer.data[:, 2].astype(int).sum(axis=0) - 255).max() <= 2 or layer.data[:, 1].any()
+    shown = [viewer.layers[f"em boundaries class {number}"] for number in range(3)]
+    assert "em boundaries" not in viewer.layers
+    assert [layer.scale.tolist() for layer in shown] == [[30, 6, 6]] * 3
+    z = viewer.dims.current_step[0]
+    total = sum(np.asarray(layer.data[z]).astype(int) for layer in shown)
+    assert np.abs(total - 255).max() <= 2
+
+
+def test_a_volume_of_several_classes_fills_a_layer_for_each_and_opens_as_those(
+    qtbot, panel, viewer, tmp_path, save_tiny
+) -> None:
+    viewer.add_image(EM, name="em", scale=(30, 6, 6), units=NM)
+    choose(panel, save_tiny(tmp_path / "three.safetensors", n_classes=3))
+    press(panel, "output").setText(str(tmp_path / "em boundaries.zarr"))
+    press(panel, "run").click()
+    finish(qtbot, panel)
+    shown = [viewer.layers[f"em boundaries class {number}"] for number in range(3)]
+    for number, layer in enumerate(shown):
+        stored = np.asarray(open_volume(tmp_path / "em boundaries.zarr", channel=number).data)
+        np.testing.assert_array_equal(np.asarray(layer.data), stored)
+        viewer.layers.remove(layer)
+    opened = viewer.open(tmp_path / "em boundaries.zarr", plugin="napari-dtn")
+    assert [layer.name for layer in opened] == [f"em boundaries class {number}" for number in range(3)]
+    assert overlays.layers_on(viewer, viewer.layers["em"]) == opened
 
 
 # ---- volume

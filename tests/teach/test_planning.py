@@ -35,6 +35,12 @@ def test_what_the_user_says_counts() -> None:
     assert (made.seconds, made.patience, train.patch_size) == (90, 5, 160)
 
 
+def test_a_plan_by_hand_is_the_plan() -> None:
+    for amount in (STROKES, DENSE):
+        made = plan(amount, 224, FineTuneSettings())
+        assert plan(Amount((90_000,), 1, 1), 224, FineTuneSettings(**made.values), "cuda") == made
+
+
 def test_a_gpu_takes_larger_batches() -> None:
     cpu, gpu = (plan(STROKES, 224, FineTuneSettings(), device).train for device in ("cpu", "cuda"))
     assert gpu.batch_size > cpu.batch_size

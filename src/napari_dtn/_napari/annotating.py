@@ -13,14 +13,13 @@ from napari_dtn._napari import finetune_desk as desk
 from napari_dtn._napari import finetune_tasks as tasks
 from napari_dtn._napari.annotation_layer import BRUSH, POLYGON, AnnotationLayer, taken_boxes
 from napari_dtn._napari.annotation_list import Place
-from napari_dtn._napari.controls import spare_cores
 from napari_dtn._napari.finetune_controls import FORGET, AnnotateControls, say
 from napari_dtn._napari.job import Lane, notified
 from napari_dtn._napari.layers import check_image, snapshot_of
 from napari_dtn._napari.slice_marks import marks_of
 from napari_dtn._napari.tasks import Desk, Request
 from napari_dtn._napari.view import fly_to
-from napari_dtn.settings import PredictSettings
+from napari_dtn.settings import PredictSettings, spare_cores
 
 if TYPE_CHECKING:
     import napari.layers

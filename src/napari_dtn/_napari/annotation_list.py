@@ -49,7 +49,7 @@ class PlaceList(QListWidget):
         for place in self.places:
             item = QListWidgetItem(place.words)
             if place.picture is not None:
-                item.setIcon(_icon(place.picture))
+                item.setIcon(QIcon(pixmap(place.picture)))
             self.addItem(item)
         self.setCurrentRow(min(at, self.count() - 1))
 
@@ -60,7 +60,8 @@ class PlaceList(QListWidget):
             self.chosen.emit(self.places[self.currentRow()].at)
 
 
-def _icon(picture: Any) -> QIcon:
+def pixmap(picture: Any) -> QPixmap:
+    """Return colours (height, width, 3), uint8, as Qt draws them."""
     height, width, _ = picture.shape
     image = QImage(picture.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
-    return QIcon(QPixmap.fromImage(image))  # which copies it
+    return QPixmap.fromImage(image)  # which copies it

@@ -37,7 +37,6 @@ class MaskStack:
 
     ndim = 3
     dtype = np.dtype(np.uint8)
-    classes = 1
 
     def __init__(self, shapes: Sequence[tuple[int, int, int]]) -> None:
         self._shapes = tuple(shapes)
@@ -51,12 +50,12 @@ class MaskStack:
         return [Level(self, scale, tuple(map(range, shape))) for scale, shape in enumerate(self._shapes)]
 
     def read(self, scale: int, z: int, y: slice, x: slice) -> NDArray[np.uint8]:
-        """Return a window of slice z at a scale, ``(1, height, width)``: every so many-th pixel."""
-        out = np.zeros((1, y.stop - y.start, x.stop - x.start), np.uint8)
+        """Return a window of slice z at a scale, ``(height, width)``: every so many-th pixel."""
+        out = np.zeros((y.stop - y.start, x.stop - x.start), np.uint8)
         if self.mask is not None and z in self.mask.slices:
             step, (first, top, left) = 2**scale, self.mask.origin
             plane = self.mask.inside[z - first, -top % step :: step, -left % step :: step]
-            lay(plane, (-(-top // step), -(-left // step)), out[0], y, x)
+            lay(plane, (-(-top // step), -(-left // step)), out, y, x)
         return out
 
     def __getitem__(self, key: Any) -> NDArray[np.uint8]:

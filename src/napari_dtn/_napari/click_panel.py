@@ -13,7 +13,6 @@ from napari_dtn._napari.click_input import Clicks
 from napari_dtn._napari.click_keys import Keys
 from napari_dtn._napari.click_layers import ClickLayers
 from napari_dtn._napari.click_sources import sources_of
-from napari_dtn._napari.controls import spare_cores
 from napari_dtn._napari.copying import input_of
 from napari_dtn._napari.folder_choice import choose_folder, settled_folder, typed_folder
 from napari_dtn._napari.job import Lane, notify_error
@@ -26,7 +25,7 @@ from napari_dtn._napari.proof_tasks import Asked
 from napari_dtn._napari.proofreading import Proofreader
 from napari_dtn._napari.view import fly_to
 from napari_dtn.recipes import click_recipe
-from napari_dtn.settings import PredictSettings
+from napari_dtn.settings import PredictSettings, spare_cores
 
 if TYPE_CHECKING:
     from pathlib import Path

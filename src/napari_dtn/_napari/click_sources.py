@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_dtn._napari.click_desk import Source
-from napari_dtn._napari.layers import BOUNDARIES, path_of, role_of
+from napari_dtn._napari.layers import BOUNDARIES, class_of, path_of, role_of
 from napari_dtn._napari.stack import SliceStack
 from napari_dtn.nn.bundled import known_models
+from napari_dtn.words import is_boundary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +26,8 @@ def sources_of(layers: Iterable[napari.layers.Layer], image: napari.layers.Layer
 def _is_whole(layer: napari.layers.Layer, image: napari.layers.Layer) -> bool:
     """Whether a layer has the boundaries of every slice of an image."""
     if role_of(layer) != BOUNDARIES or layer.name.split(f" {BOUNDARIES}")[0] != image.name or layer.ndim != 3:
+        return False
+    if not is_boundary(class_of(layer)):
         return False
     return not isinstance(layer.data, SliceStack) or len(layer.data.complete) == layer.data.shape[0]
 

@@ -28,7 +28,7 @@ from napari_dtn._napari.form import SettingsForm, named
 from napari_dtn._napari.layer_choice import LayerChoice
 from napari_dtn._napari.live_controls import LiveControls
 from napari_dtn._napari.slice_note import BadSlicesNote
-from napari_dtn.settings import Device, PredictSettings, VoxelSize, usable_cores
+from napari_dtn.settings import Device, PredictSettings, VoxelSize, spare_cores
 
 NAME = "predict"
 WHOLE, VIEW, RECTANGLE = REGIONS = ("Whole volume", "Current view", "Rectangle")
@@ -238,11 +238,6 @@ class _PlainSpinBox(QDoubleSpinBox):
 
     def textFromValue(self, value: float) -> str:  # noqa: N802
         return f"{value:.10g}"
-
-
-def spare_cores() -> int:
-    """Return the cores that a job may use when one is left to the window."""
-    return max(1, usable_cores() - 1)
 
 
 def _nanometres() -> QDoubleSpinBox:

@@ -189,6 +189,12 @@ class TrainControls(QWidget):
         self.scores = note("scores", "The best so far, and what the model remembers of the phantom.")
         self.plan = note("plan", "What the settings that are left open came to.")
         self.remarks = note("remarks", "What to know about the annotation.")
+        self.resample = button(
+            "resample",
+            "Open resampled",
+            "Open the image with pixels as large as those the model knows, as another layer to annotate.",
+        )
+        self.resample.setVisible(False)
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -203,8 +209,8 @@ class TrainControls(QWidget):
         layout.addWidget(row(self.keep, self.cancel, self.before))
         layout.addWidget(self.progress)
         layout.addWidget(self.plot)
-        for label in (self.scores, self.remarks, self.plan):
-            layout.addWidget(label)
+        for one in (self.scores, self.remarks, self.resample, self.plan):
+            layout.addWidget(one)
         layout.addWidget(self.settings)
         layout.addStretch(1)
 
@@ -239,8 +245,9 @@ class TrainControls(QWidget):
         self.progress.setFormat(text)
 
     def show_remarks(self, remarks: Sequence[Remark]) -> None:
-        """Say what to know about the annotation."""
+        """Say what to know about the annotation, and offer what can be done about it."""
         say(self.remarks, "\n".join(f"{one.words} {one.remedy}" for one in remarks))
+        self.resample.setVisible(any(one.resample for one in remarks))
 
 
 class FineTuneControls(QWidget):

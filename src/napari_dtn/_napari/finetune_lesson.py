@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_dtn.settings import FineTuneSettings, PredictSettings
+from napari_dtn.settings import FineTuneSettings, PredictSettings, spare_cores
 
 if TYPE_CHECKING:
     from napari_dtn._napari.layers import Snapshot
@@ -77,8 +77,7 @@ def lesson_of(
 
 
 def settings_of(lesson: Lesson) -> PredictSettings:
-    from napari_dtn._napari.controls import spare_cores
-
+    """Return how slices are looked at while a lesson is taught."""
     return PredictSettings(backend="eager", device=lesson.settings.device, threads=spare_cores())
 
 

@@ -65,7 +65,7 @@ class FineTunePanel(Panel):
 
     def _leave(self) -> None:
         self.teaching.leave()
-        self.shelf.lane.cancel()
+        self.shelf.leave()
         self.annotating.leave()
 
     # ---- what is chosen

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union
+from typing import TYPE_CHECKING, Literal, Union
 
 from napari_dtn._napari.finetune_lesson import Lesson, data_of, remarks_on, settings_of
+from napari_dtn.garbage import short_collections
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from napari_dtn._napari.tasks import Desk, Request
     from napari_dtn.annotate import Region
     from napari_dtn.nn.checkpoint import Model
-    from napari_dtn.teach.comparison import Compared
+    from napari_dtn.teach.comparison import Compared, Seen
     from napari_dtn.teach.events import TeachEvent
     from napari_dtn.teach.finetune import TeachRun
     from napari_dtn.teach.library import Version
@@ -91,6 +92,10 @@ class TeachDesk:
 
     def train(self, make: Callable[[], Lesson], resume: bool) -> Iterator[Step]:
         """Teach; at the end the best waits for :meth:`keep` or :meth:`discard`, unless the wish says it."""
+        with short_collections():  # the import of the optimiser's many modules sets off a full one
+            yield from self._taught(make, resume)
+
+    def _taught(self, make: Callable[[], Lesson], resume: bool) -> Iterator[Step]:
         from napari_dtn.nn.checkpoint import load_model
         from napari_dtn.predict import use_threads
         from napari_dtn.teach.finetune import TeachRequest, finetune
@@ -130,14 +135,11 @@ class TeachDesk:
 
     def keep(self, name: str) -> Iterator[Kept]:
         """Put the best into the library."""
-        assert self._run is not None
-        yield Kept(self._run.keep(name, measured=self._measured()))
-        self._run = None
+        from napari_dtn.teach.forgetting import remembered
 
-    def _measured(self) -> dict[str, Any]:
-        """What the phantom says, as plain JSON, which knows no NaN: that of a model without boundary."""
-        values = asdict(self._memory) if self._memory else {}
-        return {"phantom": {when: value for when, value in values.items() if value == value}}
+        assert self._run is not None
+        yield Kept(self._run.keep(name, measured=remembered(**asdict(self._memory)) if self._memory else {}))
+        self._run = None
 
     def discard(self) -> None:
         """Forget what was learned."""
@@ -189,16 +191,18 @@ def suggest(desk: Desk, request: Request, regions: Sequence[Region]) -> Iterator
     yield from suggest(desk.predictor(request), regions)
 
 
-def compare(versions: Sequence[Version], make: Callable[[], Lesson]) -> Iterator[list[Compared]]:
-    """Score versions on what is held out of a lesson."""
+def compare(versions: Sequence[Version], make: Callable[[], Lesson]) -> Iterator[list[Compared] | Seen]:
+    """Score versions on what is held out of a lesson, then look at it, place by place."""
     from napari_dtn.nn.checkpoint import load_model
     from napari_dtn.predict import use_threads
-    from napari_dtn.teach.comparison import compare
+    from napari_dtn.teach.comparison import compare, look
 
     lesson = make()
     use_threads(settings_of(lesson))
     models = {one.id: load_model(one.path, lesson.settings.device) for one in versions}
-    yield compare(models, data_of(lesson))
+    data = data_of(lesson)
+    yield compare(models, data)
+    yield from look(models, data)
 
 
 def share(version: Version, path: Path) -> Iterator[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from magicgui import magicgui
-from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 T = TypeVar("T")
@@ -49,10 +49,14 @@ class SettingsForm(QWidget, Generic[T]):
         self._form: Any = magicgui(kind, call_button=False)
         fields, rows = QWidget(), QFormLayout()
         fields.setLayout(rows)
+        self._came_to: dict[str, QLabel] = {}
         for field in self._form:
             if field.name not in elsewhere:
-                rows.addRow(field.name.replace("_", " ").capitalize(), field.native)
                 named(field.native, f"{prefix}.{field.name}", field.tooltip)
+                note = self._came_to[field.name] = QLabel()
+                named(note, f"{prefix}.{field.name}_came_to", "What was decided at the last start.")
+                note.setVisible(False)
+                rows.addRow(field.name.replace("_", " ").capitalize(), _beside(field.native, note))
         for name, value in values.items():
             self._form[name].value = value
         box = named(QCollapsible(title), f"{prefix}.advanced", "Settings that rarely need a change.")
@@ -66,6 +70,13 @@ class SettingsForm(QWidget, Generic[T]):
         """Call ``act`` whenever a field changes."""
         self._form.changed.connect(lambda _: act())
 
+    def show_values(self, values: Mapping[str, object]) -> None:
+        """Say beside fields what they came to, where they say something else: those that are left open."""
+        for name, note in self._came_to.items():
+            value = values.get(name, self._form[name].value)
+            note.setText(f"→ {value}")
+            note.setVisible(value != self._form[name].value)
+
     def read(self, **elsewhere: Any) -> T:
         """Return the settings, with the values of the fields that are elsewhere.
 
@@ -76,3 +87,12 @@ class SettingsForm(QWidget, Generic[T]):
         """
         settings: T = self._form(**elsewhere)
         return settings
+
+
+def _beside(field: QWidget, note: QWidget) -> QWidget:
+    both = QWidget()
+    layout = QHBoxLayout(both)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.addWidget(field, 1)
+    layout.addWidget(note)
+    return both

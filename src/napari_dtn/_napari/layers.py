@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import napari.layers
+    import napari.viewer
 
     from napari_dtn.settings import VoxelSize
     from napari_dtn.volume.opening import Volume
 
 LayerData = tuple[Any, dict[str, Any], str]
 
-KEY = (  # of a layer's metadata: {"path": ..., "voxel_size": ...}; "role" and "inset" on layers that we make
+KEY = (  # of a layer's metadata: {"path", "voxel_size"}; "role", "class", "inset" on layers that we make
     "napari_dtn"
 )
 BOUNDARIES, WARP = "boundaries", "warp"
@@ -28,6 +29,17 @@ BOUNDARY_LOOK: dict[str, Any] = {
     "opacity": 0.6,
     "contrast_limits": (0, 255),
 }
+_COLOURS = ("magenta", "cyan", "yellow", "green", "red", "blue")  # of classes, in their order
+
+
+def class_look(number: int) -> dict[str, Any]:
+    """Return how the probability of a class looks."""
+    return {**BOUNDARY_LOOK, "colormap": _COLOURS[number % len(_COLOURS)]}
+
+
+def title(what: str, names: Sequence[str], number: int) -> str:
+    """Return what the layer of a class is called: ``boundaries``, with its name where there are several."""
+    return what if len(names) == 1 else f"{what} {names[number]}"
 
 
 def image_data(volume: Volume, contrast_limits: tuple[float, float] | None) -> LayerData:
@@ -41,10 +53,20 @@ def labels_data(volume: Volume) -> LayerData:
     return _levels(volume), _common(volume), "labels"
 
 
-def boundary_data(volume: Volume, name: str | None = None) -> LayerData:
-    """Return the overlay of a predicted volume."""
-    options = {**_common(volume), **BOUNDARY_LOOK, "name": name or volume.name}
-    options["metadata"][KEY]["role"] = BOUNDARIES
+def boundary_data(volume: Volume, names: Sequence[str] = ("boundary",), number: int = 0) -> LayerData:
+    """Return the overlay of a class of a predicted volume.
+
+    Parameters
+    ----------
+    volume
+        Probability of the class.
+    names
+        Of all classes.
+    number
+        Which of them it is.
+    """
+    options = {**_common(volume), **class_look(number), "name": title(volume.name, names, number)}
+    options["metadata"][KEY] |= {"role": BOUNDARIES, "class": names[number]}
     return _levels(volume), options, "image"
 
 
@@ -78,6 +100,11 @@ def role_of(layer: napari.layers.Layer) -> str | None:
     facts = layer.metadata.get(KEY)
     role = facts.get("role") if isinstance(facts, dict) else None
     return str(role) if role else None
+
+
+def class_of(layer: napari.layers.Layer) -> str:
+    """Return the class whose probability an overlay of ours shows."""
+    return str(layer.metadata[KEY].get("class", "boundary"))
 
 
 def path_of(layer: napari.layers.Layer) -> str | None:
@@ -207,6 +234,19 @@ def snapshot_of(layer: napari.layers.Layer) -> Snapshot:
     origin = [float(shift / side) for shift, side in zip(layer.translate, layer.scale, strict=True)]
     z, y, x = [0.0] * (3 - len(origin)) + origin
     return Snapshot(levels, layer.name, path_of(layer), (z, y, x), stated_voxel_size(layer))
+
+
+def open_resampled(viewer: napari.viewer.Viewer, layer: napari.layers.Layer, factors: VoxelSize) -> str:
+    """Open an image layer with more or fewer pixels, by factors along ``(Z, Y, X)``; return the layer's name.
+
+    Slices are neither more nor fewer; pixels are computed where they are shown.
+    """
+    from napari_dtn.volume.resampling import resampled
+
+    volume = resampled(snapshot_of(layer).volume, factors[1:])
+    low, high = layer.contrast_limits
+    data, options, _ = image_data(volume, (low, high))
+    return str(viewer.add_image(data, **options).name)
 
 
 def place_of(layer: napari.layers.Layer) -> dict[str, Any]:

@@ -29,7 +29,7 @@ NAME = "finetune"
 _COLUMNS = ("", "name", "date", "parent", "score")
 #: What can be done: object name, text, tip.
 BUTTONS = (
-    ("compare", "Compare", "Score the chosen versions side by side on the held-out regions."),
+    ("compare", "Compare", "Score the chosen versions on the held-out regions, and see these side by side."),
     ("revert", "Use this one", "Let the name stand for the chosen version."),
     ("rename", "Rename…", "Give all versions of the chosen model another name."),
     ("delete", "Delete", "Move the chosen version to the trash."),

@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog, QInputDialog
 
 from napari_dtn._napari import finetune_tasks as tasks
+from napari_dtn._napari.compared_window import ComparedWindow
 from napari_dtn._napari.job import Lane, notified
 from napari_dtn._napari.library_list import LibraryControls
 from napari_dtn._napari.model_news import news
@@ -44,12 +45,17 @@ class Shelf(QObject):
     ) -> None:
         super().__init__(parent)
         self.controls, self._lesson = controls, lesson
-        self.lane = Lane(self)
+        self.lane, self.pictures = Lane(self), ComparedWindow(controls)
         self.lane.stepped.connect(self._on_step)
         for name, button in controls.buttons.items():
             button.clicked.connect(getattr(self, f"_{name}"))
         news.changed.connect(self.refresh)
         self.refresh()
+
+    def leave(self) -> None:
+        """Stop what runs, and put the pictures away."""
+        self.lane.cancel()
+        self.pictures.close()
 
     def refresh(self) -> None:
         """Show the versions that there are."""
@@ -74,6 +80,7 @@ class Shelf(QObject):
         if len(chosen) < 2:
             raise ValueError("Choose two rows of the table to compare: click one, and Ctrl+click another.")
         self.lane.start("Comparing", partial(tasks.compare, chosen, self._lesson()))
+        self.pictures.clear()
         self.said.emit("Comparing …")
 
     @notified
@@ -121,6 +128,9 @@ class Shelf(QObject):
     def _on_step(self, step: Any) -> None:
         if isinstance(step, str):
             self.said.emit(step)
-        else:
+        elif isinstance(step, list):
             self.controls.show_compared(step)
             self.said.emit("")
+        else:
+            self.pictures.add(step)
+            self.pictures.show()

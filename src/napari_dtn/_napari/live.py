@@ -11,7 +11,6 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_dtn._napari import overlays, tasks
 from napari_dtn._napari.job import Lane
-from napari_dtn._napari.layers import BOUNDARIES
 from napari_dtn._napari.view import ViewWatcher, part_in_view, shows_slices, slice_in_view
 from napari_dtn.garbage import short_collections
 from napari_dtn.words import live_words
@@ -65,7 +64,7 @@ class Live(QObject):
         self._request, self._elsewhere_busy = request, elsewhere_busy
         self._image: napari.layers.Image | None = None
         self._maker: Hashable = None
-        self._overlay: napari.layers.Layer | None = None
+        self._layers: list[napari.layers.Layer] = []
         self._while_on = ExitStack()
         self._stale: LivePart | None = None
         self._done = 0
@@ -107,7 +106,7 @@ class Live(QObject):
         self._while_on.close()
         self.lane.cancel()
         self._show_all()
-        self._follow(None)
+        self._follow([])
         self._controls.say("")
 
     def look(self, event: Any = None, unhide: bool = False) -> None:
@@ -136,17 +135,16 @@ class Live(QObject):
         self._controls.say(reason)
 
     def _show_all(self) -> None:
-        if self._overlay is not None and self._overlay in self._viewer.layers:
-            overlays.end_live(self._overlay)
+        overlays.show_only([one for one in self._layers if one in self._viewer.layers], None)
 
     def _is_predicted(self, z: int, y: slice, x: slice) -> bool:
         """Show what is in view from a preview or a predicted volume, where that is what Live would find."""
         assert self._image is not None
-        overlay = overlays.find(self._viewer, self._image, BOUNDARIES)
-        pyramid = None if overlay is None else overlays.pyramid_of(overlay)
-        if pyramid is None or not pyramid.has_whole(z, y, x, self._maker):
+        layers = overlays.layers_on(self._viewer, self._image)
+        if not overlays.have_whole(layers, z, y, x, self._maker):
             return False
-        self._show(pyramid.picture)
+        overlays.show_only(layers, self._maker)
+        self._follow(layers)
         return True
 
     def _place(self, image: napari.layers.Image, unhide: bool) -> tuple[int, slice, slice]:
@@ -161,36 +159,38 @@ class Live(QObject):
             raise ValueError("Live waits while the volume is predicted.")
         if not shows_slices(self._viewer):
             raise ValueError("Live waits: it works on slices (Y, X). Switch back to the 2D view of them.")
-        overlay = overlays.find(self._viewer, image, BOUNDARIES)
-        if overlay is not None and unhide:
-            overlay.visible = True
-        elif overlay is not None and not overlay.visible:
-            raise ValueError(f"Live waits: the layer “{overlay.name}” is hidden.")
+        layers = overlays.layers_on(self._viewer, image)
+        if unhide:
+            overlays.bring_up(layers)
+        elif layers and not any(layer.visible for layer in layers):
+            raise ValueError(f"Live waits: the layer “{layers[0].name}” is hidden.")
         part = part_in_view(self._viewer, image)
         if part is None:
             raise ValueError(f"Live waits: “{image.name}” is out of view.")
         return slice_in_view(self._viewer, image), *part
 
-    def _on_part(self, part: LivePart) -> None:
+    def _on_part(self, found: tasks.LiveFound) -> None:
         if not self.on or self._image not in self._viewer.layers:
             return
-        self._show(part.picture)
+        part = found.part
+        self._show(part.picture, found.names)
         if part.done != self._done:
             self._done, self._stale = part.done, part
             if not self._pause.isActive():
                 self._redraw_stale()
 
-    def _show(self, picture: Picture) -> None:
+    def _show(self, picture: Picture, names: tuple[str, ...]) -> None:
         assert self._image is not None
-        self._follow(None)  # making the layer may take an older one away
-        self._follow(overlays.live_layer(self._viewer, self._image, picture, self._maker))
+        self._follow([])  # making the layers may take older ones away
+        self._follow(overlays.live_layers(self._viewer, self._image, names, picture, self._maker))
 
     def _redraw_stale(self) -> None:
         """Show what came in since, in the overlay and in words: each makes Qt paint the whole window."""
-        if self._stale is not None and self._overlay is not None:
+        if self._stale is not None and self._layers:
             self._controls.say(live_words(self._stale))
             self._stale = None
-            self._overlay.refresh(thumbnail=False, highlight=False, extent=False)
+            for layer in self._layers:
+                layer.refresh(thumbnail=False, highlight=False, extent=False)
             self._pause.start()
 
     def _on_ended(self) -> None:
@@ -198,14 +198,14 @@ class Live(QObject):
             self.stop()
             self._controls.say(self.lane.failure)
 
-    def _follow(self, overlay: napari.layers.Layer | None) -> None:
-        """Look again when this overlay is hidden or shown."""
-        if self._overlay is not None:
-            self._overlay.events.visible.disconnect(self.look)
-        self._overlay = overlay
-        if overlay is not None:
-            overlay.events.visible.connect(self.look)
+    def _follow(self, layers: list[napari.layers.Layer]) -> None:
+        """Look again when one of these layers is hidden or shown."""
+        for layer in self._layers:
+            layer.events.visible.disconnect(self.look)
+        self._layers = layers
+        for layer in layers:
+            layer.events.visible.connect(self.look)
 
     def _on_removed(self, event: Any) -> None:
-        if event.value is self._overlay:  # by the user, who does not want it
+        if event.value in self._layers:  # by the user, who does not want it
             self.stop()

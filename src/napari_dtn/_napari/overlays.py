@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from napari_dtn._napari.layers import BOUNDARIES, BOUNDARY_LOOK, KEY, role_of, same_place
-from napari_dtn._napari.pyramid import Pyramid
+from napari_dtn._napari.layers import (
+    BOUNDARIES,
+    BOUNDARY_LOOK,
+    KEY,
+    class_look,
+    class_of,
+    role_of,
+    same_place,
+    title,
+)
+from napari_dtn._napari.pyramid import ClassPicture, Pyramid
 from napari_dtn._napari.stack import SliceStack
 
 if TYPE_CHECKING:
@@ -19,32 +28,69 @@ if TYPE_CHECKING:
     from napari_dtn.predict.mosaic import Picture
 
 
-def boundary_layer(
-    viewer: napari.viewer.Viewer, image: napari.layers.Layer, classes: int = 1
-) -> napari.layers.Layer:
-    """Return the layer ``<image> boundaries``, with a :class:`SliceStack`; made where it is missing.
+def boundary_layers(
+    viewer: napari.viewer.Viewer, image: napari.layers.Layer, names: Sequence[str] = ("boundary",)
+) -> list[napari.layers.Layer]:
+    """Return the layer ``<image> boundaries``, or for each of several classes one with its name after that.
 
-    A prediction that was opened from a file under this name stays visible, with new previews in its place.
+    Each has a :class:`SliceStack`; those that are missing are made, those of other classes removed. A
+    prediction that was opened from a file under these names stays visible, with new previews in its place.
     """
-    layer, shape = find(viewer, image, BOUNDARIES), _shape(image, classes)
+    wanted = [title(BOUNDARIES, names, number) for number in range(len(names))]
+    for layer in layers_on(viewer, image):
+        if layer.name.removeprefix(f"{image.name} ") not in wanted:
+            viewer.layers.remove(layer)
+    return [_boundary_layer(viewer, image, names, number) for number in range(len(names))]
+
+
+def layers_on(viewer: napari.viewer.Viewer, image: napari.layers.Layer) -> list[napari.layers.Layer]:
+    """Return the layers that show a prediction of an image."""
+    whole = f"{image.name} {BOUNDARIES}"
+    ours = [layer for layer in viewer.layers if role_of(layer) == BOUNDARIES]
+    return [layer for layer in ours if layer.name in (whole, f"{whole} {class_of(layer)}")]
+
+
+def _boundary_layer(
+    viewer: napari.viewer.Viewer, image: napari.layers.Layer, names: Sequence[str], number: int
+) -> napari.layers.Layer:
+    name, shape = title(BOUNDARIES, names, number), _shape(image)
+    layer = find(viewer, image, name)
     if layer is None or tuple(layer.data.shape) != shape:
         if layer is not None:
             viewer.layers.remove(layer)
-        return _add_boundaries(viewer, image, SliceStack(shape))
+        metadata = {KEY: {"role": BOUNDARIES, "class": names[number]}}
+        look = {"name": f"{image.name} {name}", **class_look(number)}
+        return _add(viewer, image, SliceStack(shape), metadata=metadata, **look)
     if stack_of(layer) is None:
         finest = layer.data[0] if layer.multiscale else layer.data
-        stack = SliceStack(shape, finest, complete=set(range(shape[-3])))
+        stack = SliceStack(shape, finest, complete=set(range(shape[0])))
         if layer.multiscale:  # a layer keeps its number of scales
             return _with_data(viewer, image, layer, stack)
         layer.data = stack
     return layer
 
 
-def live_layer(
-    viewer: napari.viewer.Viewer, image: napari.layers.Layer, picture: Picture, maker: Hashable
+def live_layers(
+    viewer: napari.viewer.Viewer,
+    image: napari.layers.Layer,
+    names: Sequence[str],
+    picture: Picture,
+    maker: Hashable,
+) -> list[napari.layers.Layer]:
+    """Return the layers of a prediction as pyramids that show a live picture, by ``maker``, too."""
+    return [
+        _live(viewer, image, layer, ClassPicture(picture, number), maker)
+        for number, layer in enumerate(boundary_layers(viewer, image, names))
+    ]
+
+
+def _live(
+    viewer: napari.viewer.Viewer,
+    image: napari.layers.Layer,
+    layer: napari.layers.Layer,
+    picture: ClassPicture,
+    maker: Hashable,
 ) -> napari.layers.Layer:
-    """Return the layer ``<image> boundaries`` as a pyramid that shows a live picture, by ``maker``, too."""
-    layer = boundary_layer(viewer, image, picture.classes)
     pyramid, stack = pyramid_of(layer), stack_of(layer)
     if pyramid is None:
         assert stack is not None
@@ -55,12 +101,13 @@ def live_layer(
     return layer
 
 
-def end_live(layer: napari.layers.Layer) -> None:
-    """Show what was previewed or predicted by whomever again, beside what Live has found."""
-    pyramid = pyramid_of(layer)
-    if pyramid is not None and pyramid.maker is not None:
-        pyramid.maker = None
-        layer.refresh()
+def show_only(layers: Sequence[napari.layers.Layer], maker: Hashable) -> None:
+    """Beside what Live has found, show what ``maker`` previewed or predicted; None: what anybody did."""
+    for layer in layers:
+        pyramid = pyramid_of(layer)
+        if pyramid is not None and pyramid.maker != maker:
+            pyramid.maker = maker
+            layer.refresh()
 
 
 def pyramid_of(layer: napari.layers.Layer) -> Pyramid | None:
@@ -81,74 +128,85 @@ def _with_data(
     viewer: napari.viewer.Viewer, image: napari.layers.Layer, layer: napari.layers.Layer, data: Any
 ) -> napari.layers.Layer:
     """Put an overlay with other data, of one scale or of several, in the place of a layer."""
-    look = {name: getattr(layer, name) for name in (*BOUNDARY_LOOK, "gamma", "visible")}
+    look = {name: getattr(layer, name) for name in (*BOUNDARY_LOOK, "gamma", "visible", "name")}
+    facts = {"role": BOUNDARIES, "class": class_of(layer)}
     at = viewer.layers.index(layer)
     with selection_kept(viewer):
         viewer.layers.remove(layer)
-    return _add_boundaries(viewer, image, data, at, **look)
+    return _add(viewer, image, data, at, metadata={KEY: facts}, **look)
 
 
-def _add_boundaries(
+def _add(
     viewer: napari.viewer.Viewer,
     image: napari.layers.Layer,
     data: Any,
     at: int | None = None,
-    **look: Any,
+    **options: Any,
 ) -> napari.layers.Layer:
     from napari.layers import Image
 
-    layer = Image(
-        data,
-        multiscale=isinstance(data, list),
-        name=f"{image.name} {BOUNDARIES}",
-        metadata={KEY: {"role": BOUNDARIES}},
-        **BOUNDARY_LOOK | look,
-    )
+    layer = Image(data, multiscale=isinstance(data, list), **options)
     same_place(layer, image)
     with selection_kept(viewer):
         viewer.layers.insert(viewer.layers.index(image) + 1 if at is None else at, layer)
     return layer
 
 
-def _shape(image: napari.layers.Layer, classes: int) -> tuple[int, ...]:
+def _shape(image: napari.layers.Layer) -> tuple[int, int, int]:
     finest = image.data[0] if image.multiscale else image.data
     y, x = finest.shape[-2:]
-    z = finest.shape[0] if image.ndim > 2 else 1
-    return (z, y, x) if classes == 1 else (classes, z, y, x)
+    return finest.shape[0] if image.ndim > 2 else 1, y, x
 
 
-def show_source(layer: napari.layers.Layer, source: Any, maker: Any) -> None:
-    """Let the overlay show a file that is being filled, and forget the previews of other makers."""
-    stack, pyramid = stack_of(layer), pyramid_of(layer)
-    assert stack is not None
-    if pyramid is None:
-        layer.data = stack.over(source, maker)
-    else:
-        pyramid.stack = stack.over(source, maker)
+def show_source(layers: Sequence[napari.layers.Layer], sources: Sequence[Any], maker: Hashable) -> None:
+    """Let the overlays show a file that is being filled, and forget the previews of other makers."""
+    for layer, source in zip(layers, sources, strict=True):
+        stack, pyramid = stack_of(layer), pyramid_of(layer)
+        assert stack is not None
+        if pyramid is None:
+            layer.data = stack.over(source, maker)
+        else:
+            pyramid.stack = stack.over(source, maker)
+            layer.refresh()
+
+
+def shows(layers: Sequence[napari.layers.Layer], z: int, maker: Hashable) -> bool:
+    """Whether overlays show, at slice z, what ``maker`` predicted with the whole volume."""
+    stacks = [stack_of(layer) for layer in layers]
+    return bool(stacks) and all(stack is not None and stack.holds(z, maker) for stack in stacks)
+
+
+def have_whole(layers: Sequence[napari.layers.Layer], z: int, y: slice, x: slice, maker: Hashable) -> bool:
+    """Whether overlays that Live has used can show a part of slice z as ``maker`` predicted it."""
+    pyramids = [pyramid_of(layer) for layer in layers]
+    return bool(pyramids) and all(one is not None and one.has_whole(z, y, x, maker) for one in pyramids)
+
+
+def put(layers: Sequence[napari.layers.Layer], z: int, planes: Any, maker: Hashable = None) -> None:
+    """Show a previewed slice, ``(C, Y, X)``."""
+    for layer, plane in zip(layers, planes, strict=True):
+        stack = stack_of(layer)
+        assert stack is not None
+        stack.put(z, plane, maker)
+    bring_up(layers)
+    for layer in layers:
         layer.refresh()
 
 
-def shows(layer: napari.layers.Layer, z: int, maker: Hashable) -> bool:
-    """Whether the overlay shows, at slice z, what ``maker`` predicted with the whole volume."""
-    stack = stack_of(layer)
-    return stack is not None and stack.holds(z, maker)
+def bring_up(layers: Sequence[napari.layers.Layer]) -> None:
+    """Show overlays that are all hidden; which of several classes to see is the user's choice."""
+    if not any(layer.visible for layer in layers):
+        for layer in layers:
+            layer.visible = True
 
 
-def put(layer: napari.layers.Layer, z: int, plane: Any, maker: Hashable = None) -> None:
-    """Show a previewed slice."""
-    stack = stack_of(layer)
-    assert stack is not None
-    stack.put(z, plane, maker)
-    layer.visible = True
-    layer.refresh()
-
-
-def complete(layer: napari.layers.Layer, z: int) -> None:
-    """Show slice z of the file, if the overlay still shows that file."""
-    stack = stack_of(layer)
-    if stack is not None:
-        stack.add_complete(z)
-        layer.refresh()
+def complete(layers: Sequence[napari.layers.Layer], z: int) -> None:
+    """Show slice z of the file, if the overlays still show that file."""
+    for layer in layers:
+        stack = stack_of(layer)
+        if stack is not None:
+            stack.add_complete(z)
+            layer.refresh()
 
 
 def find(viewer: napari.viewer.Viewer, image: napari.layers.Layer, what: str) -> napari.layers.Layer | None:

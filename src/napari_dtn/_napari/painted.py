@@ -29,7 +29,6 @@ class PaintedLabels:
     """
 
     ndim = 3
-    classes = 1
 
     def __init__(self, levels: Sequence[Any]) -> None:
         self._disk = tuple(levels)
@@ -61,7 +60,7 @@ class PaintedLabels:
         return anything
 
     def read(self, scale: int, z: int, y: slice, x: slice) -> Ids:
-        """Return a window of slice z at a scale, ``(1, height, width)``.
+        """Return a window of slice z at a scale, ``(height, width)``.
 
         In coarser scales every so many-th pixel stands for what is painted, until it is recorded.
         """
@@ -70,14 +69,14 @@ class PaintedLabels:
         for (at, row, column), tile in (self._taken | self._painted).items():
             if at == z:
                 lay(tile[::step, ::step], (row * _TILE // step, column * _TILE // step), out, y, x)
-        return out[None]
+        return out
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         z, *others = key if isinstance(key, tuple) else (key,)
         place = (*others, slice(None), slice(None))[:2]
         if isinstance(z, (int, np.integer)):
             (y, x), inside = self._window(place)
-            found: Ids = self.read(0, int(z), y, x)[0][inside]
+            found: Ids = self.read(0, int(z), y, x)[inside]
             return found
         if isinstance(z, slice):
             planes = [np.asarray(self[one, *place]) for one in range(*z.indices(self.shape[0]))]
@@ -110,7 +109,7 @@ class PaintedLabels:
 
     def _paint(self, z: int, place: tuple[Any, ...], value: Any) -> None:
         (y, x), inside = self._window(place)
-        window = self.read(0, z, y, x)[0]
+        window = self.read(0, z, y, x)
         window[inside] = value
         for row, column in product(_tiles(y), _tiles(x)):
             tile = self._own((z, row, column))

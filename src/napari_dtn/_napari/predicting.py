@@ -35,7 +35,7 @@ class Predicting(QObject):
     Parameters
     ----------
     viewer
-        Gets the overlay.
+        Gets the layers.
     controls
         What is predicted, where to, and how far it is.
     desk
@@ -121,7 +121,7 @@ class Predicting(QObject):
         if (
             request.model in self._cards
         ):  # a new layer takes napari a while: before the job, not while it runs
-            self._running.show(self._viewer, self._cards[request.model].network.n_classes)
+            self._running.show(self._viewer, self._cards[request.model].class_names)
         self.lane.start(
             "Predicting the volume", partial(tasks.whole, self._desk, request, output, how == "anew", roi)
         )
@@ -136,12 +136,12 @@ class Predicting(QObject):
         if not self.lane.cancelled:
             self._controls.show_progress(step.done, step.total, progress_words(step))
         if run.image in self._viewer.layers:
-            overlay = run.show(self._viewer, part.classes)
+            layers = run.show(self._viewer, part.names)
             if not run.linked:
                 run.linked = True
-                overlays.show_source(overlay, part.stored, run.maker(part.request))
+                overlays.show_source(layers, part.stored, run.maker(part.request))
             if step.slice_done:
-                overlays.complete(overlay, step.z)
+                overlays.complete(layers, step.z)
 
     def _on_ended(self) -> None:
         run, self._running = self._running, None

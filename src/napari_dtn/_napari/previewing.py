@@ -10,7 +10,6 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_dtn._napari import overlays, tasks
 from napari_dtn._napari.job import Lane, notified
-from napari_dtn._napari.layers import BOUNDARIES
 from napari_dtn._napari.view import slice_in_view
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ class Previewing(QObject):
     Parameters
     ----------
     viewer
-        Whose slice, and who gets the overlay.
+        Whose slice, and who gets the layers.
     controls
         The button, and where to say how far it is.
     desk
@@ -69,9 +68,9 @@ class Previewing(QObject):
     def _start(self, checked: bool = False) -> None:
         layer, request = self._request()
         z = slice_in_view(self._viewer, layer)
-        known = overlays.find(self._viewer, layer, BOUNDARIES)
-        if known is not None and overlays.shows(known, z, request.maker):
-            known.visible = True
+        known = overlays.layers_on(self._viewer, layer)
+        if overlays.shows(known, z, request.maker):
+            overlays.bring_up(known)
             return
         self._image = layer
         self.lane.start(f"Previewing slice {z}", partial(tasks.preview, self._desk, request, z))
@@ -82,8 +81,8 @@ class Previewing(QObject):
         if isinstance(step, tasks.PreviewPart):
             self._show_progress(step.done, step.total, f"preview: tile {step.done} of {step.total}")
         elif self._image in self._viewer.layers:
-            layer = overlays.boundary_layer(self._viewer, self._image, step.classes)
-            overlays.put(layer, step.z, step.plane, step.request.maker)
+            layers = overlays.boundary_layers(self._viewer, self._image, step.names)
+            overlays.put(layers, step.z, step.planes, step.request.maker)
 
     def _on_ended(self) -> None:
         if not self._elsewhere_busy():

@@ -22,18 +22,39 @@ class Scales(Protocol):
     """Knows the pixels of every scale."""
 
     @property
-    def classes(self) -> int:
-        """How many there are for each pixel."""
-        ...
-
-    @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the pixels."""
         ...
 
     def read(self, scale: int, z: int, y: slice, x: slice) -> NDArray[Any]:
-        """Return a part of slice z at a scale, ``(classes, height, width)``."""
+        """Return a part of slice z at a scale, ``(height, width)``."""
         ...
+
+
+@dataclass(frozen=True)
+class ClassPicture:
+    """One class of what Live has found.
+
+    Parameters
+    ----------
+    picture
+        Of all classes.
+    number
+        Of the class.
+    """
+
+    picture: Picture
+    number: int
+
+    @property
+    def scales(self) -> list[tuple[int, int]]:
+        """Shapes of a slice at every scale, ``(Y, X)``."""
+        return self.picture.scales
+
+    def read(self, scale: int, z: int, y: slice, x: slice) -> NDArray[np.uint8]:
+        """Return a part of slice z at a scale, ``(height, width)``; 0 is unknown."""
+        found: NDArray[np.uint8] = self.picture.read(scale, z, y, x)[self.number]
+        return found
 
 
 @dataclass(eq=False)
@@ -51,33 +72,24 @@ class Pyramid:
     """
 
     stack: SliceStack
-    picture: Picture
+    picture: ClassPicture
     maker: Hashable = None
 
     dtype: ClassVar[np.dtype[np.uint8]] = np.dtype(np.uint8)
 
     @property
-    def classes(self) -> int:
-        """Boundaries, or several classes."""
-        return self.picture.classes
-
-    @property
     def levels(self) -> list[Level]:
         """The arrays of a multiscale layer, the finest first."""
-        outer = [range(side) for side in self.stack.shape[:-2]]
-        return [
-            Level(self, scale, (*outer, range(y), range(x)))
-            for scale, (y, x) in enumerate(self.picture.scales)
-        ]
+        windows = [(range(self.stack.shape[0]), range(y), range(x)) for y, x in self.picture.scales]
+        return [Level(self, scale, window) for scale, window in enumerate(windows)]
 
     def read(self, scale: int, z: int, y: slice, x: slice) -> NDArray[np.uint8]:
-        """Return a part of slice z at a scale, ``(classes, height, width)``."""
+        """Return a part of slice z at a scale, ``(height, width)``."""
         step = 2**scale
         rows, columns = (slice(side.start * step, side.stop * step, step) for side in (y, x))
         if not self.has_whole(z, rows, columns, self.maker):
             return self.picture.read(scale, z, y, x)
-        found: NDArray[np.uint8] = self.stack[..., z, rows, columns]
-        return found.reshape(-1, *found.shape[-2:])
+        return self.stack[z, rows, columns]
 
     def has_whole(self, z: int, y: slice, x: slice, maker: Hashable) -> bool:
         """Tell whether the stack holds slice z, by ``maker`` (None: by anyone), and can show a part of it.
@@ -147,18 +159,18 @@ class Level:
     def _read(self, window: tuple[range | int, ...]) -> NDArray[Any]:
         """Read by an index or a range for each axis; indices take their axis away."""
         axes = [one if isinstance(one, range) else range(one, one + 1) for one in window]
-        *classes, zs, ys, xs = axes
+        zs, ys, xs = axes
         out = np.zeros((*map(len, axes),), self.dtype)
         for at, z in enumerate(zs):
-            found = self._plane(z, ys, xs)
-            out[..., at, :, :] = found[list(classes[0])] if classes else found[0]
+            out[at] = self._plane(z, ys, xs)
         return out[tuple(slice(None) if isinstance(one, range) else 0 for one in window)]
 
     def _plane(self, z: int, ys: range, xs: range) -> NDArray[Any]:
         if not len(ys) or not len(xs):
-            return np.zeros((self.pyramid.classes, len(ys), len(xs)), self.dtype)
+            return np.zeros((len(ys), len(xs)), self.dtype)
         y, x = (slice(min(side), max(side) + 1) for side in (ys, xs))
         found = self.pyramid.read(self.scale, z, y, x)
         if ys.step == xs.step == 1:
             return found
-        return found[:, np.array(ys)[:, None] - y.start, np.array(xs)[None] - x.start]
+        chosen: NDArray[Any] = found[np.array(ys)[:, None] - y.start, np.array(xs)[None] - x.start]
+        return chosen

@@ -52,11 +52,8 @@ def _prediction(path: str, provenance: dict[str, Any]) -> list[LayerData]:
 
     names = provenance.get("class_names") or ["boundary"]
     if len(names) == 1:
-        return [boundary_data(open_volume(path))]
-    volumes = [open_volume(path, channel=number) for number in range(len(names))]
-    return [
-        boundary_data(volume, f"{volume.name} {name}") for volume, name in zip(volumes, names, strict=True)
-    ]
+        return [boundary_data(open_volume(path), names)]
+    return [boundary_data(open_volume(path, channel=n), names, n) for n in range(len(names))]
 
 
 def _layer(times: Sequence[Volume]) -> LayerData:

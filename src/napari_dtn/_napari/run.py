@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from napari_dtn._napari import overlays
-from napari_dtn._napari.layers import BOUNDARIES
 from napari_dtn.settings import Roi
 
 if TYPE_CHECKING:
@@ -35,24 +34,26 @@ class Run:
         self.image = image
         self.output = output
         self._roi = roi
-        self.overlay: napari.layers.Layer | None = None
-        self.linked = False  # the overlay shows the file
+        self.layers: list[napari.layers.Layer] = []
+        self.linked = False  # the layers show the file
         self.done = self.total = 0
         self.elapsed = 0.0
-        self._added = False
+        self._added: list[napari.layers.Layer] = []
 
     def maker(self, request: Request) -> Hashable:
         """What decides about the slices shown; a part of a slice is never the answer to a preview."""
         return request.maker if self._roi.y == self._roi.x == (None, None) else (request.maker, self._roi)
 
-    def show(self, viewer: napari.viewer.Viewer, classes: int) -> napari.layers.Layer:
-        """Return the overlay; made where it is missing."""
-        if self.overlay is None:
-            self._added = overlays.find(viewer, self.image, BOUNDARIES) is None
-            self.overlay = overlays.boundary_layer(viewer, self.image, classes)
-        return self.overlay
+    def show(self, viewer: napari.viewer.Viewer, names: Sequence[str]) -> list[napari.layers.Layer]:
+        """Return the layers of its classes; made where they are missing."""
+        if not self.layers:
+            before = overlays.layers_on(viewer, self.image)
+            self.layers = overlays.boundary_layers(viewer, self.image, names)
+            self._added = [layer for layer in self.layers if not before]
+        return self.layers
 
     def take_back(self, viewer: napari.viewer.Viewer) -> None:
-        """Remove the overlay of a run that came to nothing."""
-        if self._added and self.overlay in viewer.layers:
-            viewer.layers.remove(self.overlay)
+        """Remove the layers of a run that came to nothing."""
+        for layer in self._added:
+            if layer in viewer.layers:
+                viewer.layers.remove(layer)

@@ -10,6 +10,45 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 
+def by_class(array: Any) -> list[Any]:
+    """Return ``(Z, Y, X)`` arrays: of ``(C, Z, Y, X)`` one for each class, read where somebody looks."""
+    return [array] if array.ndim == 3 else [OfClass(array, number) for number in range(array.shape[0])]
+
+
+@dataclass(frozen=True, eq=False)
+class OfClass:
+    """One class of an array ``(C, Z, Y, X)``, as an array.
+
+    Parameters
+    ----------
+    array
+        Of all classes.
+    number
+        Of the class.
+    """
+
+    array: Any
+    number: int
+
+    ndim: ClassVar[int] = 3
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(Z, Y, X)``."""
+        return tuple(self.array.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        found: np.dtype[Any] = self.array.dtype
+        return found
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """Return what a key of the three axes chooses."""
+        keys = key if isinstance(key, tuple) else (key,)
+        return np.asarray(self.array[(self.number, *keys)])
+
+
 @dataclass(frozen=True, eq=False)
 class Placed:
     """An array of a box of the volume, seen at its place: 0 around it.
@@ -17,7 +56,7 @@ class Placed:
     Parameters
     ----------
     array
-        ``(Z, Y, X)`` or ``(C, Z, Y, X)``.
+        ``(Z, Y, X)``.
     box
         Its place.
     volume
@@ -28,32 +67,26 @@ class Placed:
     box: tuple[slice, slice, slice]
     volume: tuple[int, int, int]
 
-    def __getitem__(self, key: tuple[Any, ...]) -> NDArray[np.uint8]:
-        """Return pixels by one index or slice for each axis."""
-        *classes, z, y, x = key
-        if not self.box[0].start <= z < self.box[0].stop:
-            return self._blank(classes, y, x)
-        out = self._blank(classes, slice(None), slice(None))
-        out[..., self.box[1], self.box[2]] = self.array[(*classes, z - self.box[0].start)]
-        found: NDArray[np.uint8] = out[..., y, x]
+    def __getitem__(self, key: tuple[int, Any, Any]) -> NDArray[np.uint8]:
+        """Return pixels of a slice by an index or slice for each axis."""
+        z, y, x = key
+        out = np.zeros(self.volume[1:], np.uint8)
+        if self.box[0].start <= z < self.box[0].stop:
+            out[self.box[1:]] = self.array[z - self.box[0].start]
+        found: NDArray[np.uint8] = out[y, x]
         return found
-
-    def _blank(self, classes: list[Any], y: Any, x: Any) -> NDArray[np.uint8]:
-        shape = (*self.array.shape[:-3], *self.volume[1:])
-        blank = np.broadcast_to(np.zeros((), np.uint8), shape)
-        return np.array(blank[(*classes, y, x)])
 
 
 @dataclass(eq=False)
 class SliceStack:
-    """Array-like ``(Z, Y, X)`` or ``(C, Z, Y, X)``, uint8, 0 where nothing is predicted.
+    """Array-like ``(Z, Y, X)``, uint8, 0 where nothing is predicted.
 
     Previewed slices are kept in memory, those of a volume in its file; nothing else takes memory.
 
     Parameters
     ----------
     shape
-        Its shape; all but Z is the shape of a slice.
+        Its shape.
     source
         The file's array, of this shape; only its complete slices are shown.
     maker
@@ -62,18 +95,14 @@ class SliceStack:
         Slices of the source that are complete.
     """
 
-    shape: tuple[int, ...]
+    shape: tuple[int, int, int]
     source: Any = None
     maker: Hashable = None
     complete: set[int] = field(default_factory=set)
     _planes: dict[int, tuple[Hashable, NDArray[np.uint8]]] = field(default_factory=dict, init=False)
 
     dtype: ClassVar[np.dtype[np.uint8]] = np.dtype(np.uint8)
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
+    ndim: ClassVar[int] = 3
 
     @property
     def size(self) -> int:
@@ -81,7 +110,7 @@ class SliceStack:
         return int(np.prod([int(side) for side in self.shape], dtype=object))
 
     def put(self, z: int, plane: NDArray[np.uint8], maker: Hashable = None) -> None:
-        """Set slice z, ``(Y, X)`` or ``(C, Y, X)``."""
+        """Set slice z, ``(Y, X)``."""
         self.complete.discard(z)
         self._planes[z] = maker, plane
 
@@ -107,18 +136,11 @@ class SliceStack:
         return z in self.complete and maker == self.maker
 
     def __getitem__(self, key: Any) -> NDArray[np.uint8]:
-        keys = self._all_axes(key)
-        axis = self.ndim - 3
-        zs, others = keys[axis], (*keys[:axis], *keys[axis + 1 :])
+        zs, y, x = self._all_axes(key)
         if isinstance(zs, (int, np.integer)):
-            return self._plane(int(zs), others)
-        planes = [self._plane(int(z), others) for z in np.arange(self.shape[axis])[zs]]
-        if not planes:
-            return np.zeros((*self.shape[:axis], 0, *self.shape[axis + 1 :]), self.dtype)[
-                (*keys[:axis], slice(None), *keys[axis + 1 :])
-            ]
-        at = sum(not isinstance(one, (int, np.integer)) for one in keys[:axis])
-        return np.stack(planes, axis=at)
+            return self._plane(int(zs), y, x)
+        planes = [self._plane(int(z), y, x) for z in np.arange(self.shape[0])[zs]]
+        return np.stack(planes) if planes else np.zeros((0, *self.shape[1:]), self.dtype)[:, y, x]
 
     def _all_axes(self, key: Any) -> tuple[Any, ...]:
         keys = key if isinstance(key, tuple) else (key,)
@@ -128,18 +150,17 @@ class SliceStack:
             keys = (*keys[:gap], *[slice(None)] * missing, *keys[gap + 1 :])
         return (*keys, *[slice(None)] * (self.ndim - len(keys)))
 
-    def _plane(self, z: int, key: tuple[Any, ...]) -> NDArray[np.uint8]:
-        count = self.shape[-3]
+    def _plane(self, z: int, y: Any, x: Any) -> NDArray[np.uint8]:
+        count = self.shape[0]
         if not -count <= z < count:
             raise IndexError(f"slice {z} of {count}")
         z %= count
         if z in self._planes:
-            plane: NDArray[np.uint8] = self._planes[z][1][key]
+            plane: NDArray[np.uint8] = self._planes[z][1][y, x]
             return plane
         if z in self.complete:
-            return np.asarray(self.source[(*key[:-2], z, *key[-2:])])
-        blank = np.broadcast_to(np.zeros((), self.dtype), (*self.shape[:-3], *self.shape[-2:]))
-        return np.array(blank[key])
+            return np.asarray(self.source[z, y, x])
+        return np.array(np.broadcast_to(np.zeros((), self.dtype), self.shape[1:])[y, x])
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:], dtype=dtype)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_dtn._napari.stack import Placed
+from napari_dtn._napari.stack import Placed, by_class
 from napari_dtn.nn.bundled import named_model
 from napari_dtn.settings import Device, LiveSettings, PredictSettings, Roi
 
@@ -138,16 +138,16 @@ class Previewed:
         What was asked for.
     z
         The slice.
-    plane
-        uint8, ``(Y, X)``, or ``(C, Y, X)`` for several classes.
-    classes
-        Maps in it.
+    planes
+        uint8, ``(C, Y, X)``.
+    names
+        Of the classes.
     """
 
     request: Request
     z: int
-    plane: NDArray[np.uint8]
-    classes: int
+    planes: NDArray[np.uint8]
+    names: tuple[str, ...]
 
 
 def preview(desk: Desk, request: Request, z: int) -> Iterator[PreviewPart | Previewed]:
@@ -165,17 +165,27 @@ def preview(desk: Desk, request: Request, z: int) -> Iterator[PreviewPart | Prev
     for count in predictor.slice_steps(z, y, x, out):
         done += count
         yield PreviewPart(done, total)
-    plane = as_uint8(out if predictor.classes > 1 else out[0])
-    yield Previewed(request, z, plane, predictor.classes)
+    yield Previewed(request, z, as_uint8(out), predictor.model.card.class_names)
+
+
+@dataclass(frozen=True, eq=False)
+class LiveFound:
+    """What Live has found so far, and the names of its classes."""
+
+    part: LivePart
+    names: tuple[str, ...]
 
 
 def live(
     desk: Desk, request: Request, settings: LiveSettings, z: int, y: slice, x: slice
-) -> Iterator[LivePart]:
+) -> Iterator[LiveFound]:
     """Predict what is on screen of slice z."""
     from napari_dtn.predict import View
 
-    yield from desk.live(request, settings).steps(View(z, y, x))
+    prediction = desk.live(request, settings)
+    with closing(prediction.steps(View(z, y, x))) as steps:  # type: ignore[type-var]
+        for part in steps:
+            yield LiveFound(part, prediction.predictor.model.card.class_names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,15 +199,15 @@ class VolumePart:
     step
         How far it is.
     stored
-        The file's array at its place in the volume; ``(Z, Y, X)``, or ``(C, Z, Y, X)`` for several classes.
-    classes
-        Maps in it.
+        The file's array of each class, ``(Z, Y, X)``, at its place in the volume.
+    names
+        Of the classes.
     """
 
     request: Request
     step: TileDone
-    stored: Any
-    classes: int
+    stored: tuple[Any, ...]
+    names: tuple[str, ...]
 
 
 def is_unfinished(output: Path) -> bool:
@@ -216,15 +226,15 @@ def whole(desk: Desk, request: Request, output: Path, overwrite: bool, roi: Roi)
     settings = request.settings if overwrite else pinned(request.settings, output)
     # Set up once for previews and volumes alike; only the voxel size may have been stated since.
     predictor = replace(desk.predictor(replace(request, settings=settings)), volume=request.volume)
-    stored = None
+    box, shape = roi.within(request.volume.shape), request.volume.shape
+    stored: tuple[Any, ...] = ()
     steps = predictor.write(output, roi, overwrite)
     with closing(steps):  # type: ignore[type-var]
         for step in steps:
-            if stored is None:
-                array = zarr.open_array(str(output / "0"), mode="r")
-                box, shape = roi.within(request.volume.shape), request.volume.shape
-                stored = array if array.shape[-3:] == shape else Placed(array, box, shape)
-            yield VolumePart(request, step, stored, predictor.classes)
+            if not stored:
+                arrays = by_class(zarr.open_array(str(output / "0"), mode="r"))
+                stored = tuple(one if one.shape == shape else Placed(one, box, shape) for one in arrays)
+            yield VolumePart(request, step, stored, predictor.model.card.class_names)
 
 
 def estimate(desk: Desk, request: Request, roi: Roi) -> Iterator[Plan]:

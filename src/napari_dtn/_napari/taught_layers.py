@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_dtn._napari.layers import BOUNDARY_LOOK, KEY, role_of, same_place
+from napari_dtn._napari.layers import KEY, class_look, role_of, same_place, title
 from napari_dtn._napari.overlays import find, selection_kept
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from napari_dtn._napari.finetune_tasks import Looked
 
 TAUGHT = "taught"
-_COLOURS = ("magenta", "cyan", "yellow", "green", "red", "blue")
 
 
 def show_taught(
@@ -22,7 +21,7 @@ def show_taught(
 ) -> None:
     """Show a slice; what one of the two models has no map for is hidden meanwhile."""
     maps, names = (looked.before, looked.names_before) if before else (looked.after, looked.names_after)
-    shown = {_name(name, len(names)): plane for name, plane in zip(names, maps, strict=True)}
+    shown = {title(TAUGHT, names, number): plane for number, plane in enumerate(maps)}
     for number, (name, plane) in enumerate(shown.items()):
         layer = find(viewer, image, name) or _made(image, name, plane, number)
         layer.data = plane[None]
@@ -42,12 +41,8 @@ def taught_layers(viewer: napari.viewer.Viewer, image: napari.layers.Layer) -> l
     return [one for one in viewer.layers if role_of(one) == TAUGHT and one.name.startswith(f"{image.name} ")]
 
 
-def _name(class_name: str, classes: int) -> str:
-    return TAUGHT if classes == 1 else f"{TAUGHT} {class_name}"
-
-
 def _made(image: napari.layers.Layer, name: str, plane: Any, number: int) -> napari.layers.Layer:
     from napari.layers import Image
 
-    look = {**BOUNDARY_LOOK, "colormap": _COLOURS[number % len(_COLOURS)]}
-    return Image(plane[None], name=f"{image.name} {name}", metadata={KEY: {"role": TAUGHT}}, **look)
+    metadata = {KEY: {"role": TAUGHT}}
+    return Image(plane[None], name=f"{image.name} {name}", metadata=metadata, **class_look(number))

@@ -16,7 +16,7 @@ from napari_dtn._napari.copying import input_of
 from napari_dtn._napari.finetune_controls import TrainControls, say
 from napari_dtn._napari.finetune_lesson import Lesson, lesson_of
 from napari_dtn._napari.job import Lane, notified
-from napari_dtn._napari.layers import snapshot_of
+from napari_dtn._napari.layers import open_resampled, snapshot_of
 from napari_dtn._napari.taught_layers import show_taught
 from napari_dtn._napari.view import slice_in_view
 from napari_dtn.recipes import teach_recipe
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from napari_dtn._napari.annotating import Annotating
     from napari_dtn.recipes import Recipe
+    from napari_dtn.teach.preflight import Remark
 
 _FOLDER = "training"  # beside the annotations
 _ENDS = {
@@ -72,12 +73,14 @@ class Teaching(QObject):
         self._looked: tasks.Looked | None = None
         self._first = self._best = self._last = math.nan
         self._memory: tasks.Remembered | None = None
+        self._remarks: tuple[Remark, ...] = ()
         controls.train.clicked.connect(self._train)
         controls.resume.clicked.connect(self._resume)
         controls.pause.toggled.connect(self._pause)
         controls.keep.clicked.connect(self._keep)
         controls.cancel.clicked.connect(self._cancel)
         controls.before.toggled.connect(self._show_slice)
+        controls.resample.clicked.connect(self._resample)
         self.lane.stepped.connect(self._on_step)
         self.lane.ended.connect(self._on_ended)
         viewer.dims.events.current_step.connect(self._on_slice)
@@ -143,13 +146,21 @@ class Teaching(QObject):
         self._image, self._waiting, self._looked, self._memory = self._annotating.image, False, None, None
         self._first = self._best = self._last = math.nan
         self.controls.plot.clear()
-        for label in (self.controls.scores, self.controls.plan, self.controls.remarks):
+        for label in (self.controls.scores, self.controls.plan):
             say(label, "")
+        self.controls.show_remarks(())
+        self.controls.settings.show_values({})
         self._on_slice()
         self.lane.start("Training", partial(self.desk.train, make, resume))
         self._show_state()
         self.controls.show_progress(0, 0, "")
         self.said.emit("Getting ready …")
+
+    @notified
+    def _resample(self, checked: bool = False) -> None:
+        factors = next(one.resample for one in self._remarks if one.resample)
+        name = open_resampled(self._viewer, self._image, factors)
+        self.said.emit(f"Cancel, close the annotation, and annotate “{name}” instead.")
 
     def _pause(self, on: bool) -> None:
         self.lane.pause(on)
@@ -189,6 +200,7 @@ class Teaching(QObject):
             self._on_scored(step)
         elif isinstance(step, Started):
             say(self.controls.plan, "\n".join(step.words))
+            self.controls.settings.show_values(step.plan.values)
             self.said.emit(f"Going on from step {step.iteration}." if step.iteration else "Training …")
         elif isinstance(step, Ended):
             self._waiting = True
@@ -204,6 +216,7 @@ class Teaching(QObject):
             self._memory = step
             self._show_scores()
         elif isinstance(step, tasks.Remarked):
+            self._remarks = step.remarks
             self.controls.show_remarks(step.remarks)
         elif isinstance(step, tasks.Kept):
             self._waiting = False

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_dtn._napari import warp_layers, warp_tasks
 from napari_dtn._napari.comparing import Comparing
-from napari_dtn._napari.controls import VIEW, spare_cores
+from napari_dtn._napari.controls import VIEW
 from napari_dtn._napari.copying import input_of
 from napari_dtn._napari.job import Lane, notified
 from napari_dtn._napari.layer_choice import LayerChoice
@@ -26,7 +26,7 @@ from napari_dtn._napari.warp_controls import CLICK, HOVER, OFF, WarpControls
 from napari_dtn._napari.warp_drawing import EFFECTIVE, PATCH
 from napari_dtn._napari.warp_legend import Legend
 from napari_dtn.recipes import warp_recipe
-from napari_dtn.settings import PredictSettings, Roi
+from napari_dtn.settings import PredictSettings, Roi, spare_cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -41,19 +41,40 @@ def thumbnail(region: Region, image: Any, labels: Any, side: int = 64) -> NDArra
     grey, known = np.asarray(image[region.z, y, x], np.float32), np.asarray(labels[region.z, y, x])
     scale = side / height
     rows, columns = (np.arange(max(round(length * scale), 1)) / scale for length in grey.shape)
-    small = grey[np.ix_(_within(rows, grey.shape[0]), _within(columns, grey.shape[1]))]
-    contrast = (small - grey.min()) / max(float(np.ptp(grey)), 1.0)
-    picture = np.repeat(np.round(255 * contrast).astype(np.uint8)[..., None], 3, axis=2)
-    _draw(picture, known, scale)
+    small = np.ix_(_within(rows, grey.shape[0]), _within(columns, grey.shape[1]))
+    picture = in_grey(grey)[small]
+    draw(picture, known, scale)
     return picture
 
 
-def _draw(picture: NDArray[np.uint8], known: NDArray[np.uint8], scale: float) -> None:
-    """Draw every annotated pixel, so that thin strokes are seen; the first classes over the others."""
+def in_grey(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return values (Y, X) as colours (Y, X, 3), from black, the smallest, to white, the largest."""
+    contrast = (values - values.min()) / max(float(np.ptp(values)), 1.0)
+    return np.repeat(np.round(255 * contrast).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def draw(picture: NDArray[np.uint8], known: NDArray[np.uint8], scale: float = 1.0) -> None:
+    """Draw every annotated pixel, so that thin strokes are seen; the first classes over the others.
+
+    Parameters
+    ----------
+    picture
+        Colours (height, width, 3); drawn on.
+    known
+        (Y, X): 1 + class, 0 where nothing is annotated.
+    scale
+        Pixels of the picture for each of ``known``.
+    """
     for value in range(int(known.max(initial=0)), 0, -1):
         places = zip(np.nonzero(known == value), picture.shape[:2], strict=True)
         y, x = (_within(one * scale, side) for one, side in places)
-        picture[y, x] = tuple(bytes.fromhex(CLASSES[(value - 1) % len(CLASSES)][1:]))
+        picture[y, x] = rgb(value - 1)
+
+
+def rgb(number: int) -> tuple[int, int, int]:
+    """Return the colour of a class."""
+    red, green, blue = bytes.fromhex(CLASSES[number % len(CLASSES)][1:])
+    return red, green, blue
 
 
 def _around(middle: int, height: int, length: int) -> slice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,7 @@ def teach(
     """Teach a model, and write it or keep it; return what is said of it as JSON."""
     from napari_dtn.nn.checkpoint import load_model
     from napari_dtn.teach.finetune import TeachRequest, finetune
+    from napari_dtn.teach.forgetting import phantom_auc, remembered
     from napari_dtn.teach.library import check_name
 
     if target.name:
@@ -67,9 +69,13 @@ def teach(
     data = _data(chosen, model.card.voxel_size)
     if overwrite:
         shutil.rmtree(target.folder, ignore_errors=True)
+    before = phantom_auc(model)
     run = finetune(TeachRequest(model, data, target.folder, settings), resume)
     _follow(run)
-    return _summary(_keep(run, target))
+    after = phantom_auc(run.best())
+    if not math.isnan(after):
+        say(f"Phantom: score {before:.4f} before, {after:.4f} after")
+    return _summary(_keep(run, target, remembered(before, after)))
 
 
 def _follow(run: TeachRun) -> None:
@@ -97,16 +103,16 @@ def _scored_words(event: Scored) -> str:
     return f"{event.iteration:6d}  held out: score {event.val_auc:.4f}, loss {event.val_loss:.4f}{best}"
 
 
-def _keep(run: TeachRun, target: Target) -> Path:
-    """Keep the best: as a version in the library, or as a file."""
+def _keep(run: TeachRun, target: Target, measured: dict[str, Any]) -> Path:
+    """Keep the best, with what was measured: as a version in the library, or as a file."""
     from napari_dtn.teach.library import Library
 
     if target.name:
-        version = run.keep(target.name, Library())
+        version = run.keep(target.name, Library(), measured)
         say(f"Kept as {version.name}, version of {version.date}")
         return version.path
     assert target.output is not None
-    run.write(target.output)
+    run.write(target.output, measured)
     say(f"Written to {target.output}")
     return target.output
 

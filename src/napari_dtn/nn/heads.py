@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from napari_dtn.nn.checkpoint import Model
-
-_BOUNDARY_NAMES = ("boundary", "membrane")
+from napari_dtn.words import is_boundary
 
 
 def with_classes(model: Model, names: tuple[str, ...]) -> Model:
@@ -66,4 +65,4 @@ def _head(model: Model, names: tuple[str, ...]) -> nn.Conv2d:
 
 def _plain(name: str) -> str:
     """Return a name in lower case; membrane is another word for boundary."""
-    return "boundary" if name.lower() in _BOUNDARY_NAMES else name.lower()
+    return "boundary" if is_boundary(name) else name.lower()

@@ -180,9 +180,10 @@ class TeachRun:
         self.discard()
         return version
 
-    def write(self, output: Path) -> None:
-        """Write the best so far into a file of its own; remove the run's folder."""
-        card = replace(load_card(self._kept_file()), name=output.stem)
+    def write(self, output: Path, measured: Mapping[str, Any] | None = None) -> None:
+        """Write the best so far into a file of its own, ``measured`` as in ``keep``; remove the folder."""
+        card = load_card(self._kept_file())
+        card = replace(card, name=output.stem, scores={**card.scores, **(measured or {})})
         write_whole(output, with_json(self._kept_file(), KEY, card.to_json()))
         self.discard()
 

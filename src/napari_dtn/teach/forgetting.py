@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from napari_dtn.phantom import Phantom, PhantomSettings, make_phantom
 from napari_dtn.predict import Predictor
 from napari_dtn.settings import PredictSettings
 from napari_dtn.volume.opening import volume_from_array
+from napari_dtn.words import is_boundary
 
 _SETTINGS = PhantomSettings(shape=(5, 320, 320), seed=6)
 _SCORED = (1, 3)
@@ -23,8 +25,8 @@ def phantom_auc(model: Model) -> float:
 
     NaN for a model that has no boundary among its classes.
     """
-    names = [name.lower() for name in model.card.class_names]
-    channel = next((names.index(name) for name in ("boundary", "membrane") if name in names), None)
+    names = enumerate(model.card.class_names)
+    channel = next((number for number, name in names if is_boundary(name)), None)
     if channel is None:
         return math.nan
     phantom = _phantom()
@@ -34,6 +36,13 @@ def phantom_auc(model: Model) -> float:
     for z in _SCORED:
         histogram.add(predictor.predict(z)[channel], boundary_target(phantom.labels[z]))
     return histogram.scores().roc_auc
+
+
+def remembered(before: float, after: float | None) -> dict[str, Any]:
+    """Return these scores as a card has them: plain JSON, which knows no NaN; None is not measured."""
+    scores = {"before": before, "after": after}
+    known = {when: auc for when, auc in scores.items() if auc is not None and not math.isnan(auc)}
+    return {"phantom": known}
 
 
 @cache

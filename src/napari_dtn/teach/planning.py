@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from napari_dtn.settings import AugmentSettings, FineTuneSettings, Freeze, Strength, TrainSettings
 from napari_dtn.words import duration
@@ -61,6 +62,20 @@ class Plan:
     patience: int
     augment: Strength
     pull: Strength
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What those of :class:`FineTuneSettings` that may be left open came to."""
+        train = self.train
+        return {
+            "iterations": train.iterations,
+            "learning_rate": train.learning_rate,
+            "batch_size": train.batch_size,
+            "augment": self.augment,
+            "freeze": train.freeze,
+            "pull": self.pull,
+            "patience": self.patience,
+        }
 
 
 def plan(amount: Amount, patch_size: int, settings: FineTuneSettings, device: str = "cpu") -> Plan:

@@ -106,8 +106,7 @@ def test_opposing_scribbles_cut_within_a_fragment(qtbot, panel) -> None:
     drag(qtbot, panel, [(2, 57, 38), (2, 57, 48), (2, 57, 58)], Qt.ShiftModifier | Qt.ControlModifier)
     first, second = panel._desk.session.active.prompts
     assert (first.positive, second.positive) == (True, False)
-    assert len(first.points) > 2
-    assert len(second.points) > 2
+    assert min(len(first.points), len(second.points)) > 1  # Qt may take moves together
     assert 0.3 < work(panel).sum() / whole < 0.7
     assert work(panel)[2, 40, 38:58].all()
     assert not work(panel)[2, 57, 38:58].any()

@@ -167,9 +167,9 @@ def test_only_the_extra_brings_a_qt_binding(metadata: Message) -> None:
     base = [item for item in requirements if item.marker is None or item.marker.evaluate({"extra": ""})]
     assert not {item.name.lower() for item in base} & QT_BINDINGS
     assert [item.extras for item in base if item.name == "napari"] == [set()]
-    (all_,) = (item for item in requirements if item not in base and item.marker.evaluate({"extra": "all"}))
-    assert (all_.name, all_.extras) == ("napari", {"all"})
-    features = {"bioimageio", "cluster", "mrc", "n5", "onnx", "openvino", "precomputed", "remote"}
+    all_ = [item for item in requirements if item not in base and item.marker.evaluate({"extra": "all"})]
+    assert [(item.name, item.extras) for item in all_] == [("napari", {"all"}), ("trimesh", set())]
+    features = {"bioimageio", "cluster", "meshes", "mrc", "n5", "onnx", "openvino", "precomputed", "remote"}
     assert {"all", "dev", "docs", "test", *features} == set(metadata.get_all("Provides-Extra", []))
 
 

@@ -34,8 +34,6 @@ import numpy as np
 import strokes
 import torch
 
-from napari_dtn.annotate import hold_out
-from napari_dtn.annotate.regions import find_regions
 from napari_dtn.metrics import BOUNDARY_RULE, BoundaryScores, boundary_target
 from napari_dtn.nn.checkpoint import Model, load_model
 from napari_dtn.nn.dtn import build_network
@@ -45,6 +43,7 @@ from napari_dtn.teach.data import TeachData
 from napari_dtn.teach.events import Stepped
 from napari_dtn.teach.finetune import TeachRequest, finetune
 from napari_dtn.teach.forgetting import phantom_auc
+from napari_dtn.teach.splitting import split
 from napari_dtn.volume.intensity import estimate_intensity
 
 RUNS = Path("runs/finetune")
@@ -190,14 +189,13 @@ def _taught(task: Task, parent: Model, settings: FineTuneSettings) -> dict[str, 
 
 
 def _data(task: Task) -> TeachData:
-    regions = [one for z in isbi.TAUGHT for one in find_regions(task.annotation[z], z, 2)]
-    folds = hold_out(regions) if task.options.hold_out else []
+    regions, held_out = split(task.annotation, 2)
     return TeachData(
         task.images,
         task.annotation,
         estimate_intensity(isbi.volume_of(task.images)),
-        held_out=tuple(one.box for one in folds[0].held) if folds else (),
-        regions=tuple(one.box for one in regions),
+        held_out=held_out if task.options.hold_out else (),
+        regions=regions,
         name="ISBI 2012",
         voxel_size=isbi.VOXEL_SIZE,
     )

@@ -23,6 +23,8 @@ import numpy as np
 import psutil
 from heartbeat import Heartbeat, open_panel, phantom_like, random_model, wait
 
+from napari_dtn._napari.view import camera_of
+
 if TYPE_CHECKING:
     import napari
     from qtpy.QtWidgets import QWidget
@@ -134,7 +136,7 @@ def scroll(viewer: napari.Viewer, seconds: float, every: float, memory: list[tup
     """Look around for so long, and log the resident memory."""
     heart, process, began = Heartbeat(), psutil.Process(), time.monotonic()
     steps = cycle(["down"] * 6 + ["right"] + ["down"] * 4 + ["out"] + ["down"] * 2 + ["in"] + ["back"] * 3)
-    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+    camera = camera_of(viewer)
     with heart.beating():
         for count, step in enumerate(steps):
             if time.monotonic() - began > seconds:
@@ -217,7 +219,7 @@ def measure(options: argparse.Namespace, model: str) -> list[Row]:
     viewer = open_viewer("terabyte", terabyte())
     panel = open_panel(viewer)
     choose(panel, model, options.memory)
-    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+    camera = camera_of(viewer)
     camera.zoom = 1 / 6
     rows += heart_rows(scroll(viewer, min(60, seconds / 4), options.every, []), "Live off", ("", ""))
     panel.controls.live.box.click()

@@ -13,13 +13,13 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_dtn.annotate import open_annotations
+from support.canvas import canvas_of
 from support.clicking import (
     FIRST,
     PATIENCE,
     SECOND,
     THIRD,
     begin,
-    canvas_of,
     click,
     control,
     key,

@@ -20,7 +20,8 @@ from napari_dtn.predict import as_uint8, predict_slice
 from napari_dtn.settings import PredictSettings
 from napari_dtn.teach.library import Library
 from napari_dtn.volume.opening import volume_from_array
-from support.finetune import annotation, canvas_of, control, place_of, rest
+from support.canvas import canvas_of, place_of
+from support.finetune import annotation, control, rest
 
 if TYPE_CHECKING:
     from pathlib import Path

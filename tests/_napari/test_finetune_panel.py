@@ -12,7 +12,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QWidget
 
 from napari_dtn._napari.slice_marks import marks_of
-from support.finetune import annotation, begin, canvas_of, control, drag, key, place_of, rest, start_from
+from support.canvas import canvas_of, place_of
+from support.finetune import annotation, begin, control, drag, key, rest, start_from
 
 CONTROLS = (
     *("image", "folder", "folder_choice", "tabs", "status", "on", "classes", "brush", "polygon", "box"),

@@ -10,18 +10,18 @@ from napari._qt.widgets.qt_keyboard_settings import ShortcutEditor
 from napari.settings import get_settings
 from napari.utils.action_manager import action_manager
 from napari.utils.key_bindings import coerce_keybinding
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_dtn._napari.click_keys import KEYS
 from napari_dtn.predict import Predictor
+from support.canvas import canvas_of, place_of
 from support.clicking import (
     FIRST,
     SECOND,
     SHAPE,
     THIRD,
     begin,
-    canvas_of,
     click,
     control,
     key,
@@ -42,17 +42,9 @@ def panel(click_panel):
     return click_panel
 
 
-def at(panel: QWidget, voxel: tuple[int, int, int]) -> QPoint:
-    viewer, canvas = panel._viewer, canvas_of(panel)
-    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
-    _, y, x = viewer.layers["em"].data_to_world(voxel)
-    (cy, cx), zoom = camera.center[-2:], camera.zoom
-    return QPoint(round(canvas.width() / 2 + (x - cx) * zoom), round(canvas.height() / 2 + (y - cy) * zoom))
-
-
 def drag(qtbot, panel: QWidget, voxels, keys) -> None:
     """Draw a line from voxel to voxel, with the events that a mouse makes."""
-    canvas, places = canvas_of(panel), [at(panel, voxel) for voxel in voxels]
+    canvas, places = canvas_of(panel), [place_of(panel, voxel) for voxel in voxels]
     QTest.mouseMove(canvas, places[0])
     QTest.mousePress(canvas, Qt.LeftButton, keys, places[0])
     for place in places[1:]:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import dask.array as da
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_dtn._napari.click_desk import committed
@@ -16,6 +16,7 @@ from napari_dtn._napari.job import stop_all_jobs
 from napari_dtn._napari.pyramid_labels import PyramidLabels
 from napari_dtn.volume.opening import open_volume
 from napari_dtn.volume.pyramid import mode
+from support.canvas import canvas_of, place_of
 from support.rooms import by_walls
 
 SHAPE = (3, 1100, 1400)
@@ -68,15 +69,7 @@ def rest(qtbot, panel) -> None:
 
 def drag(qtbot, panel, voxels: list[tuple[int, int, int]]) -> None:
     """Press on the first voxel, move over the others, release."""
-    viewer = panel._viewer
-    canvas = viewer.window._qt_window._qt_viewer.canvas.native
-    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
-    (cy, cx), zoom = camera.center[-2:], camera.zoom
-    places = [viewer.layers["em"].data_to_world(voxel)[1:] for voxel in voxels]
-    points = [
-        QPoint(round(canvas.width() / 2 + (x - cx) * zoom), round(canvas.height() / 2 + (y - cy) * zoom))
-        for y, x in places
-    ]
+    canvas, points = canvas_of(panel), [place_of(panel, voxel) for voxel in voxels]
     QTest.mouseMove(canvas, points[0])
     QTest.mousePress(canvas, Qt.LeftButton, Qt.NoModifier, points[0])
     for point in points[1:]:
@@ -87,7 +80,7 @@ def drag(qtbot, panel, voxels: list[tuple[int, int, int]]) -> None:
 
 
 def undo(qtbot, panel) -> None:
-    QTest.keyClick(panel._viewer.window._qt_window._qt_viewer.canvas.native, Qt.Key_Z, Qt.ControlModifier)
+    QTest.keyClick(canvas_of(panel), Qt.Key_Z, Qt.ControlModifier)
     rest(qtbot, panel)
 
 

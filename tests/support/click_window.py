@@ -16,7 +16,7 @@ import numpy as np
 from qtpy.QtCore import QPoint, QTimer
 from qtpy.QtWidgets import QAbstractButton, QApplication, QWidget
 
-from support.finetune import canvas_of, place_of
+from support.canvas import canvas_of, place_of
 
 Z = 2
 #: Voxels of the phantom that the test is about.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QWidget
+
+from support.canvas import canvas_of, place_of
 
 SHAPE = (5, 96, 128)
 PATIENCE = 60_000
@@ -32,17 +34,9 @@ def begin(qtbot, panel: QWidget) -> None:
     rest(qtbot, panel)
 
 
-def canvas_of(panel: QWidget) -> QWidget:
-    return panel._viewer.window._qt_window._qt_viewer.canvas.native
-
-
 def click(qtbot, panel: QWidget, voxel: tuple[int, int, int], button=None, keys=None) -> None:
     """Click on a voxel of the image, in the canvas."""
-    viewer, canvas = panel._viewer, canvas_of(panel)
-    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
-    _, y, x = viewer.layers["em"].data_to_world(voxel)
-    (cy, cx), zoom = camera.center[-2:], camera.zoom
-    at = QPoint(round(canvas.width() / 2 + (x - cx) * zoom), round(canvas.height() / 2 + (y - cy) * zoom))
+    canvas, at = canvas_of(panel), place_of(panel, voxel)
     QTest.mouseMove(canvas, at)
     QTest.mouseClick(canvas, button or Qt.LeftButton, keys or Qt.NoModifier, at)
     rest(qtbot, panel)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QWidget
+
+from support.canvas import canvas_of, place_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,19 +41,6 @@ def begin(qtbot, panel: QWidget) -> None:
 def annotation(panel: QWidget) -> np.ndarray:
     """Return what the store holds, as the disk has it."""
     return np.asarray(panel.annotating.annotations.labels[:])
-
-
-def canvas_of(panel: QWidget) -> QWidget:
-    return panel._viewer.window._qt_window._qt_viewer.canvas.native
-
-
-def place_of(panel: QWidget, voxel: tuple[int, int, int]) -> QPoint:
-    """Where a voxel is on the canvas."""
-    viewer, canvas = panel._viewer, canvas_of(panel)
-    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
-    _, y, x = viewer.layers["em"].data_to_world(voxel)
-    (cy, cx), zoom = camera.center[-2:], camera.zoom
-    return QPoint(round(canvas.width() / 2 + (x - cx) * zoom), round(canvas.height() / 2 + (y - cy) * zoom))
 
 
 def drag(qtbot, panel: QWidget, start: tuple[int, int, int], end: tuple[int, int, int]) -> None:

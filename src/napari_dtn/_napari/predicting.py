@@ -118,9 +118,8 @@ class Predicting(QObject):
         layer, request = self._request()
         roi = self._region(layer)
         self._running = Run(layer, output, roi)
-        if (
-            request.model in self._cards
-        ):  # a new layer takes napari a while: before the job, not while it runs
+        if request.model in self._cards:
+            # A new layer takes napari a while: before the job, not while it runs.
             self._running.show(self._viewer, self._cards[request.model].class_names)
         self.lane.start(
             "Predicting the volume", partial(tasks.whole, self._desk, request, output, how == "anew", roi)

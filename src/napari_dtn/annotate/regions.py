@@ -11,9 +11,11 @@ import numpy as np
 from scipy.ndimage import find_objects, label
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+
+    Annotation = NDArray[np.uint8]
 
 JOIN = 32
 """Pixels: strokes that lie closer are one region."""
@@ -162,6 +164,19 @@ def hold_out(regions: Sequence[Region], few: int = FEW, share: float = SHARE) ->
     every, wanted = round(1 / share), share * sum(map(_size, groups))
     choices = [groups[first::every] for first in range(every)]
     return [_fold(groups, min(choices, key=lambda held: abs(sum(map(_size, held)) - wanted)))]
+
+
+def folds_of(regions: Sequence[Region], known: Callable[[Region], Annotation]) -> list[Fold]:
+    """Choose what is held back, of parts of the regions where they are one group; as :func:`hold_out`.
+
+    Parameters
+    ----------
+    regions
+        All that is annotated.
+    known
+        Reads the annotation of a region's box, ``(height, width)``.
+    """
+    return hold_out(regions) or hold_out([part for one in regions for part in cut(known(one), one)])
 
 
 def _fold(groups: list[Group], held: list[Group]) -> Fold:

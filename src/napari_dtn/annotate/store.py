@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from psygnal import Signal
 
-from napari_dtn.annotate.regions import Fold, Region, cut, find_regions, hold_out
+from napari_dtn.annotate.regions import Fold, Region, find_regions, folds_of
 from napari_dtn.annotate.sources import LEAVE, from_ids, from_object, reviewed_box
 from napari_dtn.segment.history import Edit
 from napari_dtn.session.objects import patches_over, rectangles, widened
@@ -99,12 +99,7 @@ class Annotations:
 
     def folds(self) -> list[Fold]:
         """Return what to hold back; none where too little is annotated to hold anything back."""
-        regions = self.regions()
-        folds = hold_out(regions)
-        if folds:
-            return folds
-        parts = [part for region in regions for part in cut(self._at(region.box)[0], region)]
-        return hold_out(parts)
+        return folds_of(self.regions(), lambda one: np.asarray(self.labels[one.z, one.y, one.x]))
 
     def _regions_of(self, z: int, place: Rectangle) -> list[Region]:
         edits = self._edits[z]
@@ -115,9 +110,6 @@ class Annotations:
             known = edits, find_regions(window, z, len(self.classes), (y0, x0))
             self._found[z] = known
         return known[1]
-
-    def _at(self, box: Box) -> Annotation:
-        return np.asarray(self.labels[box])
 
     # ---- what is said
 

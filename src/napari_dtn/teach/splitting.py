@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_dtn.annotate.regions import Fold, Region, cut, find_regions, hold_out
+from napari_dtn.annotate.regions import Fold, Region, find_regions, folds_of
 from napari_dtn.teach.pieces import Box
 
 _SHARE = 0.2
@@ -31,10 +31,7 @@ def split(annotation: Any, classes: int) -> tuple[tuple[Box, ...], tuple[Box, ..
     """
     slices = ((z, np.asarray(annotation[z])) for z in range(annotation.shape[0]))
     regions = [region for z, known in slices for region in find_regions(known, z, classes)]
-    folds = hold_out(regions) or hold_out(
-        [part for one in regions for part in cut(np.asarray(annotation[one.z, one.y, one.x]), one)]
-    )
-    held = held_of(folds)
+    held = held_of(folds_of(regions, lambda one: np.asarray(annotation[one.z, one.y, one.x])))
     return tuple(one.box for one in regions), tuple(one.box for one in held)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from napari_dtn.settings import AugmentSettings, NetworkSettings, TrainSettings, WarpPenalties
 
+TRAIN, TEST = range(80), range(80, 100)
 PROTOCOL = TrainSettings()  # the paper's: 224 x 224 patches, 10,000 iterations
 SCREEN = replace(PROTOCOL, iterations=2500)
 UNET = NetworkSettings(transformer_levels=())
@@ -24,12 +25,21 @@ class Experiment:
         What it tests, in the words of the table.
     network, training
         How it is built and trained; the seed is chosen when it runs.
+    train_z
+        Slices to train on.
     """
 
     name: str
     idea: str
     network: NetworkSettings = DTN
     training: TrainSettings = field(default=SCREEN)
+    train_z: range = TRAIN
+
+    @property
+    def warps(self) -> bool:
+        """Whether it has a warp that is learned."""
+        learned = self.network.localisation in ("pooled", "spatial")
+        return bool(self.network.transformer_levels) and learned
 
 
 FIGURE3 = (
@@ -107,6 +117,24 @@ _SCALED = replace(PROTOCOL, augment=AugmentSettings(zoom=2.0, stretch=1.5))
 ROBUST = (
     Experiment("unet-scaled", "U-Net, trained with magnified and stretched patches", UNET, _SCALED),
     Experiment("dtn-scaled", "DTN, trained with magnified and stretched patches", DTN, _SCALED),
+)
+
+_LONG = replace(PROTOCOL, iterations=30_000, batch_size=8, average=0.999, validate_every=2000)
+_VARIED = replace(_LONG, augment=AugmentSettings(zoom=1.2, stretch=1.2))
+_CONTEXT = replace(DTN, context=1)
+
+BEST = (
+    Experiment("dtn-long", "DTN, a slice above and below, 30,000 iterations of 8", _CONTEXT, _LONG),
+    Experiment(
+        "unet-long", "U-Net, a slice above and below, 30,000 iterations of 8", replace(UNET, context=1), _LONG
+    ),
+    Experiment("dtn-varied", "DTN as long, patches magnified and stretched by 1.2", _CONTEXT, _VARIED),
+    Experiment("dtn-wide", "DTN as long, 18 channels", replace(_CONTEXT, base_channels=18), _LONG),
+)
+
+FOLDS = (
+    Experiment("fold-a", "DTN that saw z 0-39", _CONTEXT, PROTOCOL, range(40)),
+    Experiment("fold-b", "DTN that saw z 40-79", _CONTEXT, PROTOCOL, range(40, 80)),
 )
 
 # The paper states neither the iterations nor the batch of its photographs.

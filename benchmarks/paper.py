@@ -6,7 +6,9 @@
     python benchmarks/paper.py figure2      image | truth | U-Net | DTN of its first validation images
     python benchmarks/paper.py table2       training and prediction time, DTN over U-Net
     python benchmarks/paper.py screen       one seed and 2,500 iterations for each idea
-    python benchmarks/paper.py prove NAME…  three seeds and 10,000 iterations for the best of them
+    python benchmarks/paper.py prove        three seeds, 10,000 iterations: the best three warps, or NAME…
+    python benchmarks/paper.py best         longer, wider, more varied: what the bundled models come from
+    python benchmarks/paper.py folds        two models that each saw half, for benchmarks/train_edges.py
     python benchmarks/paper.py slices       whole slices instead of tiles
     python benchmarks/paper.py robustness   magnified, stretched, sheared, deformed slices; ISBI 2012
     python benchmarks/paper.py page         write what is known into docs/paper.md
@@ -28,7 +30,7 @@ import page
 import pascal
 import runs
 import torch
-from experiments import DTN, FIGURE3, PROTOCOL, ROBUST, SCREENS, UNET
+from experiments import BEST, DTN, FIGURE3, FOLDS, PROTOCOL, ROBUST, SCREENS, TEST, UNET
 from robustness import changed_slices, isbi
 
 from napari_dtn.nn.checkpoint import load_model
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 VOC = Path("../shared/data/VOCdevkit/VOC2012")
 SHOWN = (85, 92)  # the slices of Figure 4
+PROVED = 3
 _SCORES = (
     "name",
     "seed",
@@ -61,21 +64,42 @@ _SCORES = (
 
 def figure3(options: argparse.Namespace) -> Rows:
     """U-Net against DTN, by the paper's protocol."""
-    rows = _all("figure3", FIGURE3, options.seeds, options)
+    rows = _all("figure3", _named(FIGURE3, options), options.seeds, options)
     page.save_roc(runs.known_results("figure3", FIGURE3), Path("docs/images/paper-figure3.png"))
     return rows
 
 
 def screen(options: argparse.Namespace) -> Rows:
     """Every idea once, and short."""
-    chosen = [e for e in SCREENS if not options.names or e.name in options.names]
-    return _all("screen", chosen, [options.seed], options)
+    return _all("screen", _named(SCREENS, options), [options.seed], options)
 
 
 def prove(options: argparse.Namespace) -> Rows:
-    """Train the named ideas with several seeds, as long as the paper."""
-    chosen = [_as_long_as_the_paper(e) for e in SCREENS if e.name in options.names]
+    """Train the named ideas, or the best warps of the screen, with several seeds, as long as the paper."""
+    names = options.names or best_warps(options.seed)
+    chosen = [_as_long_as_the_paper(e) for e in SCREENS if e.name in names]
     return _all("prove", chosen, options.seeds, options)
+
+
+def best_warps(seed: int) -> list[str]:
+    """Name the learned warps that the screen found best."""
+    known = runs.known_results("screen", tuple(e for e in SCREENS if e.warps))
+    areas = {name: row["roc_auc"] for name, rows in known.items() for row in rows if row["seed"] == seed}
+    return sorted(areas, key=lambda name: -areas[name])[:PROVED]
+
+
+def best(options: argparse.Namespace) -> Rows:
+    """Train what may become the bundled models."""
+    return _all("best", _named(BEST, options), [options.seed], options)
+
+
+def folds(options: argparse.Namespace) -> Rows:
+    """Train the two models that each saw half of the slices."""
+    return _all("folds", _named(FOLDS, options), [options.seed], options)
+
+
+def _named(experiments: tuple[Experiment, ...], options: argparse.Namespace) -> list[Experiment]:
+    return [e for e in experiments if not options.names or e.name in options.names]
 
 
 def _as_long_as_the_paper(experiment: Experiment) -> Experiment:
@@ -83,8 +107,8 @@ def _as_long_as_the_paper(experiment: Experiment) -> Experiment:
 
 
 def _all(part: str, chosen: Any, seeds: list[int], options: argparse.Namespace) -> Rows:
-    rows = [runs.result_of(part, experiment, seed, options) for seed in seeds for experiment in chosen]
-    return [_short(row) for row in rows]
+    wanted = [(part, experiment, seed, options) for seed in seeds for experiment in chosen]
+    return [_short(row) for row in runs.results_of(wanted, options.jobs)]
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
@@ -165,7 +189,7 @@ def slices(options: argparse.Namespace) -> Rows:
         for size in (model.card.patch_size, side):
             sized = replace(model, card=replace(model.card, patch_size=size))
             settings = replace(runs.SCORED, batch_size=4 if size < side else 1)
-            tested = runs.TEST[:1] if options.quick else runs.TEST
+            tested = TEST[:1] if options.quick else TEST
             histogram, _ = runs.score(sized, volume, labels, tested, settings)
             rows.append({"name": experiment.name, "tile": size, **asdict(histogram.scores())})
     return rows
@@ -174,7 +198,7 @@ def slices(options: argparse.Namespace) -> Rows:
 def robustness(options: argparse.Namespace) -> Rows:
     """Score models on slices changed in known ways, and on another animal and microscope."""
     models = {e.name: _trained(part, e.name, options.seed) for part, e in _contenders()}
-    tested = runs.TEST[:1] if options.quick else runs.TEST[::4]
+    tested = TEST[:1] if options.quick else TEST[::4]
     volume, labels = runs.volume_and_labels(options.data)
     rows = []
     for change, slices_ in [
@@ -194,7 +218,7 @@ def _contenders() -> list[tuple[str, Experiment]]:
 
 def robust(options: argparse.Namespace) -> Rows:
     """Train the pair of models that sees magnified and stretched patches."""
-    return _all("robust", ROBUST, [options.seed], options)
+    return _all("robust", _named(ROBUST, options), [options.seed], options)
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], Rows]] = {
@@ -207,6 +231,8 @@ PARTS: dict[str, Callable[[argparse.Namespace], Rows]] = {
         table2,
         screen,
         prove,
+        best,
+        folds,
         slices,
         robust,
         robustness,
@@ -221,6 +247,7 @@ def main() -> None:
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("names", nargs="*", help="which experiments; all of them by default")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=1, help="how many trainings go on at a time")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
     parser.add_argument("--data", type=Path, default=common.SNEMI3D, help="folder of the SNEMI3D TIFF files")
     parser.add_argument("--voc", type=Path, default=VOC, help="folder of PASCAL VOC 2012, in its own layout")

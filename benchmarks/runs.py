@@ -7,13 +7,14 @@ import sys
 import time
 from dataclasses import asdict, replace
 from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import common
 import numpy as np
-from experiments import Experiment
+from experiments import TEST, Experiment
 
 from napari_dtn.metrics import BOUNDARY_RULE, BoundaryHistogram, boundary_target
 from napari_dtn.nn.checkpoint import Model, load_model
@@ -25,7 +26,6 @@ from napari_dtn.volume.intensity import estimate_intensity
 from napari_dtn.volume.opening import Volume, volume_from_array
 
 RUNS, RESULTS = Path("runs/paper"), Path("benchmarks/results/paper")
-TRAIN, TEST = range(80), range(80, 100)
 SCORED = PredictSettings(overlap=24)  # the same for every run, whatever the product's default becomes
 _CURVE = 200  # points kept of a ROC curve
 
@@ -51,6 +51,14 @@ def result_of(part: str, experiment: Experiment, seed: int, options: Any) -> dic
     return row
 
 
+def results_of(wanted: list[tuple[str, Experiment, int, Any]], jobs: int) -> list[dict[str, Any]]:
+    """Return the rows of several runs, made by so many processes: a GPU has room for many small networks."""
+    if jobs == 1:
+        return [result_of(*one) for one in wanted]
+    with get_context("spawn").Pool(jobs) as pool:
+        return pool.starmap(result_of, wanted, chunksize=1)
+
+
 def known_results(part: str, experiments: tuple[Experiment, ...]) -> dict[str, list[dict[str, Any]]]:
     """Return the rows of all runs that have ended, by the name of their experiment."""
     files = {e.name: sorted((RESULTS / part).glob(f"{e.name}-seed[0-9]*.json")) for e in experiments}
@@ -60,7 +68,7 @@ def known_results(part: str, experiments: tuple[Experiment, ...]) -> dict[str, l
 def _run(path: Path, experiment: Experiment, seed: int, options: Any) -> dict[str, Any]:
     volume, labels = volume_and_labels(options.data)
     if not path.exists():
-        train_model(path, experiment, seed, _snemi3d(volume, labels))
+        train_model(path, experiment, seed, _snemi3d(volume, labels, experiment.train_z))
     model = load_model(path)
     histogram, seconds = score(model, volume, labels, TEST[:1] if options.quick else TEST)
     warp = model.card.scores["validation"]["warp"] if "validation" in model.card.scores else {}
@@ -73,12 +81,16 @@ def _run(path: Path, experiment: Experiment, seed: int, options: Any) -> dict[st
         "warp": warp,
         "parameters": sum(weight.numel() for weight in model.network.parameters()),
         "s_per_slice": seconds,
-        "data": "SNEMI3D, trained on z 0-79, scored on z 80-99",
+        "data": f"SNEMI3D, trained on {_slices(experiment.train_z)}, scored on {_slices(TEST)}",
         "rule": BOUNDARY_RULE,
         "network": asdict(model.card.network),
         "training": model.card.training["settings"],
         "roc": _thinned(*histogram.roc()),
     }
+
+
+def _slices(which: range) -> str:
+    return f"z {which.start}-{which.stop - 1}"
 
 
 def _shortened(experiment: Experiment) -> Experiment:
@@ -89,9 +101,9 @@ def _shortened(experiment: Experiment) -> Experiment:
     )
 
 
-def _snemi3d(volume: Volume, labels: np.ndarray) -> TrainingData:
+def _snemi3d(volume: Volume, labels: np.ndarray, train_z: range) -> TrainingData:
     known = TrainingVolume(volume.data.compute(), labels, "ids", estimate_intensity(volume))
-    return TrainingData(known, TRAIN, TEST, volume.name, volume.voxel_size)
+    return TrainingData(known, train_z, TEST, volume.name, volume.voxel_size)
 
 
 def train_model(path: Path, experiment: Experiment, seed: int, data: TrainingSource) -> float:

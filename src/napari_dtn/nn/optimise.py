@@ -73,15 +73,16 @@ class Trainee:
 
         Source: L2-SP, arXiv 1802.01483, decoupled from the gradient as in arXiv 1711.05101.
         """
-        for weight, start in zip(self.network.parameters(), self.start, strict=False):
-            weight.lerp_(start, min(rate * self.settings.pull, 1.0))
+        if self.start:
+            torch._foreach_lerp_(
+                list(self.network.parameters()), self.start, min(rate * self.settings.pull, 1.0)
+            )
 
     @torch.no_grad()
     def _follow(self, iteration: int) -> None:
         """Let the average move towards the weights: fast at first, while they still move far."""
         decay = min(self.settings.average, (1 + iteration) / (10 + iteration))
-        for kept, new in zip(_floats(self.average), _floats(self.network), strict=True):
-            kept.lerp_(new, 1 - decay)
+        torch._foreach_lerp_(list(_floats(self.average)), list(_floats(self.network)), 1 - decay)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the whole state as named tensors."""

@@ -31,11 +31,12 @@ from napari_dtn.nn.checkpoint import (
 from napari_dtn.nn.devices import resolve_device, resolve_precision
 from napari_dtn.nn.dtn import DenseTransformerNetwork, build_network
 from napari_dtn.nn.optimise import Trainee, learning_rate
-from napari_dtn.settings import NetworkSettings, TrainSettings
+from napari_dtn.settings import NetworkSettings, TrainSettings, usable_cores
 from napari_dtn.train.data import Batch, Sampler, TrainingSource
 from napari_dtn.train.validation import Validation, validate
 
-_PREFETCH = 2
+_AHEAD = 2  # batches a thread
+_GPU_THREADS = 4  # a GPU makes a step sooner than one thread a batch
 _RESUME_KEY = "napari_dtn_training"
 # Settings that may change when a training is resumed; iterations within limits, see _check_iterations.
 _FREE_SETTINGS = ("iterations", "device", "checkpoint_seconds")
@@ -122,7 +123,7 @@ class Training:
         """Make all steps that are left."""
         first, began, saved = self.iteration, time.monotonic(), time.monotonic()
         sampler = self.data.sampler(self.shape, self.settings)
-        with closing(_batches(sampler, self.iteration, self.settings)) as batches:
+        with closing(_batches(sampler, self.iteration, self.settings, self._threads)) as batches:
             try:
                 for image, annotation in batches:
                     loss = float(self.trainee.step(self.iteration, *self._on_device(image, annotation)))
@@ -138,6 +139,10 @@ class Training:
                 self._save()
                 raise
         self._finish()
+
+    @property
+    def _threads(self) -> int:
+        return 1 if self.device.type == "cpu" else min(_GPU_THREADS, usable_cores())
 
     def _event(self, loss: float, elapsed: float, steps: int, validation: Validation | None) -> StepDone:
         rate = learning_rate(self.iteration - 1, self.settings)
@@ -270,14 +275,14 @@ def _first_difference(now: Mapping[str, Any], then: Mapping[str, Any], path: str
     return None
 
 
-def _batches(sampler: Sampler, first: int, settings: TrainSettings) -> Generator[Batch]:
-    """The batches of all steps from ``first`` on, made a little ahead in a thread."""
+def _batches(sampler: Sampler, first: int, settings: TrainSettings, threads: int) -> Generator[Batch]:
+    """The batches of all steps from ``first`` on, made a little ahead in so many threads."""
     size = settings.batch_size
-    with ThreadPoolExecutor(1, "patches") as pool:
+    with ThreadPoolExecutor(threads, "patches") as pool:
         waiting: deque[Future[Any]] = deque()
         for step in range(first, settings.iterations):
             waiting.append(pool.submit(sampler.batch, range(step * size, (step + 1) * size)))
-            if len(waiting) > _PREFETCH:
+            if len(waiting) > _AHEAD * threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

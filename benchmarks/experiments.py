@@ -75,6 +75,7 @@ SCREENS = (
     Experiment("direct", "skip connection outside of the warp", replace(DTN, skip="direct")),
     Experiment("spatial", "offsets from convolutions", _SPATIAL),
     Experiment("spatial-direct", "offsets from convolutions, direct skip", replace(_SPATIAL, skip="direct")),
+    Experiment("points-6", "6 x 6 points, offsets from convolutions", replace(_SPATIAL, fiducials=6)),
     Experiment("points-8", "8 x 8 points, offsets from convolutions", replace(_SPATIAL, fiducials=8)),
     Experiment("points-14", "14 x 14 points, offsets from convolutions", replace(_SPATIAL, fiducials=14)),
     Experiment("level-3", "a pair at level 3", replace(DTN, transformer_levels=(3,))),
@@ -86,6 +87,12 @@ SCREENS = (
     ),
     Experiment(
         "rate-005", "localisation at a twentieth of the rate", DTN, replace(SCREEN, localisation_rate=0.05)
+    ),
+    Experiment(
+        "late",
+        "localisation warmed up over 1,000 iterations",
+        DTN,
+        replace(SCREEN, localisation_warmup=1000),
     ),
     Experiment("stay", "penalty on displacement, 0.1", DTN, _asked(displacement=0.1)),
     Experiment("smooth", "penalty on bending, 1", DTN, _asked(bending=1.0)),

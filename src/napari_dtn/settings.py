@@ -218,6 +218,8 @@ class TrainSettings:
         Factor on the learning rate for the localisation networks.
     warmup
         Steps of linear warm-up.
+    localisation_warmup
+        Steps over which the localisation networks' share of the learning rate grows from zero; 0 for none.
     cooldown
         Share of the iterations, at the end, over which the learning rate falls linearly to zero. Until it
         begins nothing depends on the number of iterations, so an interrupted training may be resumed with
@@ -256,6 +258,7 @@ class TrainSettings:
     learning_rate: Annotated[float, {"min": 1e-7, "max": 1.0}] = 2e-3
     localisation_rate: Annotated[float, {"min": 0.0, "max": 100.0}] = 0.2
     warmup: Annotated[int, {"min": 0}] = 200
+    localisation_warmup: Annotated[int, {"min": 0}] = 0
     cooldown: Annotated[float, {"min": 0.0, "max": 1.0}] = 0.5
     weight_decay: Annotated[float, {"min": 0.0, "max": 1.0}] = 1e-2
     pull: Annotated[float, {"min": 0.0, "max": 100.0}] = 0.0

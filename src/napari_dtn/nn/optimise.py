@@ -48,7 +48,7 @@ class Trainee:
         """Make step ``iteration`` (from 0) on ``(N, C, H, W)`` and ``(N, H, W)``; return the loss."""
         rate = learning_rate(iteration, self.settings)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate * group["factor"]
+            group["lr"] = rate * group["factor"] * min((iteration + 1) / max(group["warmup"], 1), 1.0)
         self.network.train()
         if self.settings.statistics == "kept":
             for layer in norms(self.network):
@@ -120,16 +120,18 @@ def _floats(network: nn.Module) -> Iterator[Tensor]:
 
 def _groups(network: DenseTransformerNetwork, settings: TrainSettings) -> list[dict[str, Any]]:
     """Group the parameters: convolutions decay; localisation networks have a learning rate of their own."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, int, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
             continue
-        factor = settings.localisation_rate if "localise" in name else 1.0
+        factor, warmup = 1.0, 0
+        if "localise" in name:
+            factor, warmup = settings.localisation_rate, settings.localisation_warmup
         decay = settings.weight_decay if parameter.ndim > 1 else 0.0
-        groups.setdefault((factor, decay), []).append(parameter)
+        groups.setdefault((factor, warmup, decay), []).append(parameter)
     return [
-        {"params": parameters, "factor": factor, "weight_decay": decay}
-        for (factor, decay), parameters in groups.items()
+        {"params": parameters, "factor": factor, "warmup": warmup, "weight_decay": decay}
+        for (factor, warmup, decay), parameters in groups.items()
     ]
 
 

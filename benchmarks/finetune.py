@@ -1,6 +1,7 @@
 """What strokes teach: ISBI 2012 from dtn-snemi3d, beside training from scratch and a random forest.
 
     python benchmarks/finetune.py [--quick] [--json PATH] [--plot PATH] [--seeds 0 1 2] [--hold-out]
+                                  [--device cuda]
 
 Simulated strokes (benchmarks/strokes.py) on z 0-23 teach, z 24-29 score: the boundary's ROC AUC, by the rule
 of what a boundary is. On the same strokes:
@@ -13,7 +14,10 @@ of what a boundary is. On the same strokes:
 Beside them `untaught`, dtn-snemi3d as it is, and `all slices`: fine-tuned on all of z 0-23, every pixel
 annotated. The number of steps does not depend on the machine unless `--minutes` ends a run. A row has the
 seconds of training and those of the processor (all threads added up; three minutes on two cores are 360 at
-most). Runs that have ended are kept in runs/finetune, and not run again.
+most). Runs that have ended are kept in runs/finetune, and not run again; those of different methods, strokes
+or seeds may be made at the same time by processes of their own. `--device` says where networks learn and
+predict: a GPU makes the steps of a processor's plan, in the same precision, in less time (the forest stays on
+the processor).
 """
 
 from __future__ import annotations
@@ -34,11 +38,12 @@ import numpy as np
 import strokes
 import torch
 
-from napari_dtn.metrics import BOUNDARY_RULE, BoundaryScores, boundary_target
+from napari_dtn.metrics import BOUNDARY_RULE, boundary_target
 from napari_dtn.nn.checkpoint import Model, load_model
+from napari_dtn.nn.devices import available_devices, describe_devices
 from napari_dtn.nn.dtn import build_network
 from napari_dtn.patches import BOUNDARY, INSIDE
-from napari_dtn.settings import FineTuneSettings
+from napari_dtn.settings import Device, FineTuneSettings, PredictSettings
 from napari_dtn.teach.data import TeachData
 from napari_dtn.teach.events import Stepped
 from napari_dtn.teach.finetune import TeachRequest, finetune
@@ -77,8 +82,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0, help="most minutes of a training")
     parser.add_argument("--iterations", type=int, default=0, help="steps; 0 for as many as the plan says")
     parser.add_argument("--hold-out", action="store_true", help="choose the best step by held-out regions")
+    parser.add_argument(
+        "--device", default="cpu", choices=available_devices(), help="where networks learn and predict"
+    )
     parser.add_argument("--plot", type=Path, help="draw AUC by strokes into this picture")
     options = parser.parse_args()
+    torch.backends.cudnn.allow_tf32 = False  # float32 is what it is on a processor
     if options.quick:
         options.seeds, options.strokes = [options.seed], [10]
         shutil.rmtree(_place(options), ignore_errors=True)
@@ -125,6 +134,7 @@ def _row(task: Task) -> dict[str, Any]:
         **found,
         "all_s": round(time.monotonic() - began, 1),
         "all_cpu_s": round(time.process_time() - worked, 1),
+        "device": describe_devices()["cpu" if task.method == "forest" else task.options.device],
         "rule": BOUNDARY_RULE,
     }
     common.write(kept, row)
@@ -146,23 +156,24 @@ def _annotated(method: str, ids: np.ndarray, count: int, seed: int) -> np.ndarra
 
 
 def _untaught(task: Task) -> dict[str, Any]:
-    model = load_model(PARENT, "cpu")
-    return {**_scored(isbi.score(model, task.images, task.ids)), "phantom": phantom_auc(model)}
+    return _judged(load_model(PARENT, task.options.device), task)
 
 
 def _fine_tuned(task: Task) -> dict[str, Any]:
-    return _taught(task, load_model(PARENT, "cpu"), FineTuneSettings(iterations=task.options.iterations))
+    settings = FineTuneSettings(iterations=task.options.iterations)
+    return _taught(task, load_model(PARENT, task.options.device), settings)
 
 
 def _scratch(task: Task) -> dict[str, Any]:
-    parent = load_model(PARENT, "cpu")
+    parent = load_model(PARENT, task.options.device)
     torch.manual_seed(task.seed)
-    return _taught(task, replace(parent, network=build_network(parent.card.network)), SCRATCH)
+    network = build_network(parent.card.network).to(parent.device)
+    return _taught(task, replace(parent, network=network), SCRATCH)
 
 
 def _taught(task: Task, parent: Model, settings: FineTuneSettings) -> dict[str, Any]:
     """Teach a model, as the product does; a run that was interrupted goes on."""
-    settings = replace(settings, seed=task.seed, minutes=task.options.minutes)
+    settings = replace(settings, seed=task.seed, minutes=task.options.minutes, **_on(task.options.device))
     if task.options.quick:
         settings = replace(settings, iterations=4, batch_size=1)
     run = finetune(TeachRequest(parent, _data(task), task.folder, settings), resume=True)
@@ -178,14 +189,27 @@ def _taught(task: Task, parent: Model, settings: FineTuneSettings) -> dict[str, 
                 )
     model, cpu = run.best(), time.process_time() - worked
     found = {
-        **_scored(isbi.score(model, task.images, task.ids)),
-        "phantom": phantom_auc(model),
+        **_judged(model, task),
         "steps": steps[0].iteration,
         "train_s": round(steps[0].seconds, 1),
         "train_cpu_s": round(cpu, 1),
     }
     run.discard()
     return found
+
+
+def _on(device: Device) -> dict[str, Any]:
+    """Where a training runs: another device makes the steps that a processor would."""
+    same = {} if device == "cpu" else {"batch_size": 4, "precision": "float32"}
+    return {"device": device, **same}
+
+
+def _judged(model: Model, task: Task) -> dict[str, Any]:
+    """Score what a model sees of the slices that nothing is taught on, and of the phantom."""
+    exact = PredictSettings(backend="eager", precision="float32")
+    settings = PredictSettings() if model.device.type == "cpu" else exact
+    scores = isbi.score(model, task.images, task.ids, settings)
+    return {**asdict(scores), "phantom": phantom_auc(model)}
 
 
 def _data(task: Task) -> TeachData:
@@ -215,7 +239,7 @@ def _forest(task: Task) -> dict[str, Any]:
         "train_cpu_s": round(time.process_time() - worked, 1),
     }
     maps = (_asked(forest, task.images[z]) for z in isbi.SCORED)
-    return {**_scored(isbi.scores(maps, task.ids)), **found}
+    return {**asdict(isbi.scores(maps, task.ids)), **found}
 
 
 def _asked(forest: Any, image: np.ndarray) -> np.ndarray:
@@ -229,10 +253,6 @@ def _features(image: np.ndarray) -> np.ndarray:
 
     found: np.ndarray = multiscale_basic_features(image, sigma_min=_FEATURES[0], sigma_max=_FEATURES[1])
     return found
-
-
-def _scored(scores: BoundaryScores) -> dict[str, Any]:
-    return asdict(scores)
 
 
 METHODS: dict[str, Callable[[Task], dict[str, Any]]] = {

@@ -12,6 +12,7 @@ import tifffile
 from napari_dtn.metrics import BoundaryHistogram, BoundaryScores, boundary_target
 from napari_dtn.nn.checkpoint import Model
 from napari_dtn.predict import Predictor, as_uint8
+from napari_dtn.settings import PredictSettings
 from napari_dtn.volume.opening import Volume, volume_from_array
 
 ISBI = Path("../shared/data/isbi2012")
@@ -34,9 +35,11 @@ def volume_of(images: np.ndarray) -> Volume:
     return volume_from_array(images, VOXEL_SIZE, "ISBI 2012")
 
 
-def score(model: Model, images: np.ndarray, ids: np.ndarray) -> BoundaryScores:
+def score(
+    model: Model, images: np.ndarray, ids: np.ndarray, settings: PredictSettings | None = None
+) -> BoundaryScores:
     """Predict the slices that nothing is taught on, as the product does, and score them by its rule."""
-    predictor = Predictor.of(model, volume_of(images))
+    predictor = Predictor.of(model, volume_of(images), settings)
     return scores((predictor.predict(z)[0] for z in SCORED), ids)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest
 from scipy import ndimage
 
 from napari_dtn.metrics import boundary_target
+from napari_dtn.teach.planning import Amount, plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,3 +90,12 @@ def test_a_run_that_has_ended_is_read_and_not_repeated(
     )
     assert finetune._row(task) == finetune._row(task)
     assert asked == ["forest"]
+
+
+def test_another_device_makes_the_steps_of_a_processor(finetune: Any) -> None:
+    there = finetune.FineTuneSettings(**finetune._on("cuda"))
+    amount = Amount((1000, 1000), 2, 2)
+    here = plan(amount, 224, finetune.FineTuneSettings(**finetune._on("cpu")), "cpu").train
+    made = plan(amount, 224, there, "cuda").train
+    assert replace(made, device=here.device, precision=here.precision) == here
+    assert made.precision == "float32"

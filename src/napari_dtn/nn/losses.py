@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -69,13 +70,17 @@ def warp_penalty(grid: Tensor, annotation: Tensor, penalties: WarpPenalties) -> 
 
 def _in_cells(grid: Tensor) -> Tensor:
     """Normalised points -> units of the map's cells."""
-    last = grid.new_tensor([grid.shape[2] - 1, grid.shape[1] - 1])
-    return grid * (last / 2)
+    x, y = grid.unbind(-1)
+    return torch.stack([x * ((grid.shape[2] - 1) / 2), y * ((grid.shape[1] - 1) / 2)], dim=-1)
 
 
 def _displacement(grid: Tensor) -> Tensor:
-    rest = pixel_centres(grid.shape[1], grid.shape[2]).to(grid).view(grid.shape[1:])
-    return (grid - rest).square().sum(-1).mean()
+    return (grid - _at_rest(grid.shape[1], grid.shape[2], grid.device)).square().sum(-1).mean()
+
+
+@lru_cache(maxsize=8)
+def _at_rest(height: int, width: int, device: torch.device) -> Tensor:
+    return pixel_centres(height, width, torch.float32).to(device).view(height, width, 2)
 
 
 def _bending(points: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from napari_dtn.nn.dtn import DenseTransformerNetwork
 from napari_dtn.nn.losses import masked_cross_entropy, warp_penalty
 from napari_dtn.nn.memory import keep_freed_memory
 from napari_dtn.nn.normalising import norms
+from napari_dtn.nn.replay import Replayed
 from napari_dtn.settings import TrainSettings
 
 
@@ -42,13 +43,23 @@ class Trainee:
         if settings.freeze == "encoder":
             network.down.requires_grad_(False)
             network.encoders.requires_grad_(False)
-        self.optimiser = torch.optim.AdamW(_groups(network, settings), betas=(0.9, 0.99))
+        on_cuda = next(network.parameters()).device.type == "cuda"
+        self.optimiser = torch.optim.AdamW(_groups(network, settings), betas=(0.9, 0.99), capturable=on_cuda)
+        self._learn = Replayed(self._learn_from) if on_cuda and _replayable(network) else self._learn_from
 
     def step(self, iteration: int, image: Tensor, annotation: Tensor) -> Tensor:
         """Make step ``iteration`` (from 0) on ``(N, C, H, W)`` and ``(N, H, W)``; return the loss."""
         rate = learning_rate(iteration, self.settings)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate * group["factor"] * min((iteration + 1) / max(group["warmup"], 1), 1.0)
+            share = group["factor"] * min((iteration + 1) / max(group["warmup"], 1), 1.0)
+            _set_rate(group, rate * share)
+        loss = self._learn(image, annotation)
+        self._pull_back(rate)
+        self._follow(iteration)
+        return loss
+
+    def _learn_from(self, image: Tensor, annotation: Tensor) -> Tensor:
+        """Move the weights once, at the rates that are set."""
         self.network.train()
         if self.settings.statistics == "kept":
             for layer in norms(self.network):
@@ -63,8 +74,6 @@ class Trainee:
         torch.autograd.backward(sum(asked, start=loss))
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
-        self._pull_back(rate)
-        self._follow(iteration)
         return loss.detach()
 
     @torch.no_grad()
@@ -130,9 +139,34 @@ def _groups(network: DenseTransformerNetwork, settings: TrainSettings) -> list[d
         decay = settings.weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((factor, warmup, decay), []).append(parameter)
     return [
-        {"params": parameters, "factor": factor, "warmup": warmup, "weight_decay": decay}
+        {
+            "params": parameters,
+            "factor": factor,
+            "warmup": warmup,
+            "weight_decay": decay,
+            "lr": _rate_of(parameters[0].device),
+        }
         for (factor, warmup, decay), parameters in groups.items()
     ]
+
+
+def _rate_of(device: torch.device) -> Tensor | float:
+    """A learning rate to be set: on a GPU in its memory."""
+    return torch.zeros((), device=device) if device.type == "cuda" else 0.0
+
+
+def _replayable(network: DenseTransformerNetwork) -> bool:
+    """Whether a step does the same operations whatever the values: no chance, no search."""
+    settings = network.settings
+    return not network.pairs or (settings.decoder == "mean" and settings.localisation != "random")
+
+
+def _set_rate(group: dict[str, Any], rate: float) -> None:
+    """Set a learning rate; a recorded step reads it from where it was."""
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
 
 
 def learning_rate(iteration: int, settings: TrainSettings) -> float:

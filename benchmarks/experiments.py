@@ -126,22 +126,24 @@ ROBUST = (
     Experiment("dtn-scaled", "DTN, trained with magnified and stretched patches", DTN, _SCALED),
 )
 
-_LONG = replace(PROTOCOL, iterations=30_000, batch_size=8, average=0.999, validate_every=2000)
-_VARIED = replace(_LONG, augment=AugmentSettings(zoom=1.2, stretch=1.2))
+_LONG = replace(PROTOCOL, iterations=20_000, average=0.999, validate_every=1000)
 _CONTEXT = replace(DTN, context=1)
 
 BEST = (
-    Experiment("dtn-long", "DTN, a slice above and below, 30,000 iterations of 8", _CONTEXT, _LONG),
+    Experiment("dtn-long", "DTN that sees a slice above and below, 20,000 iterations", _CONTEXT, _LONG),
     Experiment(
-        "unet-long", "U-Net, a slice above and below, 30,000 iterations of 8", replace(UNET, context=1), _LONG
+        "unet-long",
+        "U-Net that sees a slice above and below, 20,000 iterations",
+        replace(UNET, context=1),
+        _LONG,
     ),
-    Experiment("dtn-varied", "DTN as long, patches magnified and stretched by 1.2", _CONTEXT, _VARIED),
-    Experiment("dtn-wide", "DTN as long, 18 channels", replace(_CONTEXT, base_channels=18), _LONG),
 )
 
+_HALF = replace(PROTOCOL, iterations=4000)
+
 FOLDS = (
-    Experiment("fold-a", "DTN that saw z 0-39", _CONTEXT, PROTOCOL, range(40)),
-    Experiment("fold-b", "DTN that saw z 40-79", _CONTEXT, PROTOCOL, range(40, 80)),
+    Experiment("fold-a", "DTN that saw z 0-39", _CONTEXT, _HALF, range(40)),
+    Experiment("fold-b", "DTN that saw z 40-79", _CONTEXT, _HALF, range(40, 80)),
 )
 
 # The paper states neither the iterations nor the batch of its photographs.

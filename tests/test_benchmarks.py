@@ -42,7 +42,9 @@ def paper(benchmarks: dict[str, Any], tmp_path: Path, monkeypatch: pytest.Monkey
     training = replace(e.PROTOCOL, iterations=3, patch_size=32, batch_size=2, validate_every=3, warmup=1)
     pair = (
         e.Experiment("unet", "U-Net", replace(e.UNET, **small), training, range(3)),
-        e.Experiment("dtn", "DTN, small", replace(e.DTN, **small, transformer_levels=(1,)), training, range(3)),
+        e.Experiment(
+            "dtn", "DTN, small", replace(e.DTN, **small, transformer_levels=(1,)), training, range(3)
+        ),
     )
     for module in ("paper", "page"):
         monkeypatch.setattr(benchmarks[module], "FIGURE3", pair)
@@ -61,7 +63,9 @@ def paper(benchmarks: dict[str, Any], tmp_path: Path, monkeypatch: pytest.Monkey
 def options(tiny_phantom: Phantom, tmp_path: Path) -> argparse.Namespace:
     for name, array in (("input", tiny_phantom.image), ("labels", tiny_phantom.labels.astype(np.uint16))):
         tifffile.imwrite(tmp_path / f"train-{name}.tif", array, photometric="minisblack")
-    return argparse.Namespace(data=tmp_path, quick=False, seed=0, seeds=[0, 1], names=[], device="cpu", jobs=1)
+    return argparse.Namespace(
+        data=tmp_path, quick=False, seed=0, seeds=[0, 1], names=[], device="cpu", jobs=1
+    )
 
 
 def test_figure_3_ends_in_files_and_is_not_repeated(paper: Any, options: Any, tmp_path: Path) -> None:

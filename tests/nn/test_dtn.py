@@ -53,7 +53,8 @@ def test_at_the_identity_the_place_of_the_skip_connection_does_not_matter(
     direct = build_network(replace(warped.settings, skip="direct")).eval()
     direct.load_state_dict(warped.state_dict())
     image = torch.randn(2, 1, 24, 37, device=device)
-    torch.testing.assert_close(direct.to(device)(image), warped.to(device)(image), rtol=1e-4, atol=1e-4)
+    close = 1e-4 if device == "cpu" else 1e-3  # a GPU's convolutions multiply in TensorFloat32
+    torch.testing.assert_close(direct.to(device)(image), warped.to(device)(image), rtol=close, atol=close)
 
 
 def test_a_direct_skip_connection_stays_out_of_the_warp(device: str, sampler: str) -> None:
@@ -112,7 +113,7 @@ def test_the_ways_to_ask_for_the_warp_agree(device: str, sampler: str) -> None:
     image = torch.randn(2, 1, 21, 34, device=device)
     logits, grids = network.forward_with_warp(image)
     alone = network.warp(image)
-    assert torch.equal(network(image), logits)
+    torch.testing.assert_close(network(image), logits)  # a GPU adds what it scatters in any order
     assert list(grids) == list(alone) == [1, 3]
     assert all(torch.equal(grids[level], alone[level]) for level in grids)
 

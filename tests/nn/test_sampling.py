@@ -84,7 +84,8 @@ def test_points_that_are_not_numbers_crash_nothing(device: str, sampler: str, op
     grid[0, 0, 0, 0], grid[0, 4, 5, 1], grid[0, 2, 2, 0] = float("nan"), float("inf"), -float("inf")
     out = OPERATIONS[operation](torch.ones(1, 2, 5, 6, device=device), grid, sampler=sampler)
     assert out.shape == (1, 2, 5, 6)
-    assert not torch.isfinite(out).all(), "what came of it can be seen"
+    if device == "cpu" or sampler != "native":  # PyTorch's own kernels on a GPU take such points for outside
+        assert not torch.isfinite(out).all(), "what came of it can be seen"
 
 
 def test_the_native_sampler_keeps_the_channels_last_on_a_cpu() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import runs
-from experiments import FIGURE3, PROTOCOL, SCREENS
+from experiments import BEST, FIGURE3, PROTOCOL, SCREENS
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _PRINTED = {"unet": 0.8676, "dtn": 0.8953}
 def page(options: argparse.Namespace) -> Rows:
     """Fill the tables of docs/paper.md from the results."""
     text = PAGE.read_text()
-    tables = {"figure3": _figure3(), "screen": _screen(), "prove": _proved(), **_files()}
+    tables = {"figure3": _figure3(), "screen": _screen(), "prove": _proved(), "best": _best(), **_files()}
     for name, table in tables.items():
         text, found = re.subn(
             rf"(<!-- {name} -->\n).*?(<!-- end -->)",
@@ -75,8 +75,8 @@ def _screen() -> str:
             experiment.idea,
             f"{row['roc_auc']:.4f}",
             f"{1e4 * (row['roc_auc'] - base):+.0f}" if base else "–",
-            f"{_warp(row)['displacement']:.3f}" if row["warp"] else "",
-            f"{_warp(row)['deviation']:.3f}" if row["warp"] else "",
+            f"{_warp(row)['displacement']:.3f}" if row["warp"] else "–",
+            _deviation(row),
             f"{row['parameters'] / 1e6:.2f} M",
         ]
         for experiment, row in sorted(rows, key=lambda pair: -pair[1]["roc_auc"])
@@ -95,10 +95,24 @@ def _proved() -> str:
     return _markdown(["idea", f"ROC AUC, {PROTOCOL.iterations} iterations", "seeds"], lines)
 
 
+def _best() -> str:
+    known = runs.known_results("best", BEST)
+    lines = [
+        [f"`{e.name}`", e.idea, f"{row['roc_auc']:.4f}", f"{row['average_precision']:.4f}", _deviation(row)]
+        for e in BEST
+        for row in known[e.name]
+    ]
+    return _markdown(["name", "idea", "ROC AUC", "average precision", "deviation"], lines)
+
+
+def _deviation(row: dict[str, Any]) -> str:
+    return f"{_warp(row)['deviation']:.3f}" if row["warp"] else "–"
+
+
 def _files() -> dict[str, str]:
     """The parts whose rows are written by ``--json benchmarks/results/paper/PART.json``."""
     tables = {}
-    for name in ("table1", "table2", "slices", "robustness"):
+    for name in ("table1", "table2", "table2-gpu", "slices", "where", "robustness"):
         path = runs.RESULTS / f"{name}.json"
         result = json.loads(path.read_text()) if path.exists() else {"rows": []}
         rows = [{k: v for k, v in row.items() if k != "n_pixels"} for row in result["rows"]]

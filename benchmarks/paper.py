@@ -10,6 +10,7 @@
     python benchmarks/paper.py best         longer, wider, more varied: what the bundled models come from
     python benchmarks/paper.py folds        two models that each saw half, for benchmarks/train_edges.py
     python benchmarks/paper.py slices       whole slices instead of tiles
+    python benchmarks/paper.py where        the scores without the pixels near which the truth changes
     python benchmarks/paper.py robustness   magnified, stretched, sheared, deformed slices; ISBI 2012
     python benchmarks/paper.py page         write what is known into docs/paper.md
 
@@ -30,6 +31,7 @@ import page
 import pascal
 import runs
 import torch
+from edges_of_truth import areas_off_edges
 from experiments import BEST, DTN, FIGURE3, FOLDS, PROTOCOL, ROBUST, SCREENS, TEST, UNET
 from robustness import changed_slices, isbi
 
@@ -195,6 +197,24 @@ def slices(options: argparse.Namespace) -> Rows:
     return rows
 
 
+def where(options: argparse.Namespace) -> Rows:
+    """Score the pair of Figure 3 without the pixels near which the truth changes."""
+    volume, labels = runs.volume_and_labels(options.data)
+    tested = TEST[:1] if options.quick else TEST
+    models = {e.name: load_model(_trained("figure3", e.name, options.seed)) for e in FIGURE3}
+    unet, dtn = (areas_off_edges(models[n], volume, labels, tested, runs.SCORED) for n in ("unet", "dtn"))
+    return [
+        {
+            "left out, px": u["left out, px"],
+            "pixels": u["pixels"],
+            "U-Net": u["roc_auc"],
+            "DTN": d["roc_auc"],
+            "removed by the DTN": 1 - (1 - d["roc_auc"]) / (1 - u["roc_auc"]),
+        }
+        for u, d in zip(unet, dtn, strict=True)
+    ]
+
+
 def robustness(options: argparse.Namespace) -> Rows:
     """Score models on slices changed in known ways, and on another animal and microscope."""
     models = {e.name: _trained(part, e.name, options.seed) for part, e in _contenders()}
@@ -234,6 +254,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Rows]] = {
         best,
         folds,
         slices,
+        where,
         robust,
         robustness,
         page.page,

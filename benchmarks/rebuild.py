@@ -1,7 +1,7 @@
 """Rebuild what the package ships that was learned: both networks, their cards, and the classifier of merges.
 
-    python benchmarks/rebuild.py            everything, from seeds; what has ended already is not repeated
-    python benchmarks/rebuild.py networks   the networks alone
+    python benchmarks/rebuild.py                    everything, from seeds; what has ended is not repeated
+    python benchmarks/rebuild.py networks | edges   one of them
 
 1. `paper.py best` and `paper.py folds` train the networks (some minutes on a GPU, a day on two cores);
 2. the best two go into the package under their own names;
@@ -27,10 +27,10 @@ PREDICTED = {"cross-a": ("fold-a", "40:80"), "cross-b": ("fold-b", "0:40"), "see
 
 
 def main() -> None:
-    """Do all of it, or the first half."""
-    networks()
-    if sys.argv[1:] != ["networks"]:
-        edges()
+    """Do what is named, or all of it."""
+    parts = {"networks": networks, "edges": edges}
+    for name in sys.argv[1:] or parts:
+        parts[name]()
 
 
 def networks() -> None:

@@ -59,7 +59,8 @@ class SettingsForm(QWidget, Generic[T]):
                 rows.addRow(field.name.replace("_", " ").capitalize(), _beside(field.native, note))
         for name, value in values.items():
             self._form[name].value = value
-        box = named(QCollapsible(title), f"{prefix}.advanced", "Settings that rarely need a change.")
+        box = QCollapsible(title, expandedIcon="▾", collapsedIcon="▸")
+        named(box, f"{prefix}.advanced", "Settings that rarely need a change.")
         box.setDuration(0)
         box.addWidget(fields)
         layout = QVBoxLayout(self)

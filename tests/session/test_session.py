@@ -209,8 +209,7 @@ def test_facts_follow_every_change_and_only_what_changed_is_looked_up(session, r
     assert [one.id for one in session.objects.all()] == [1, 3]
     session.undo()
     restored = session.objects.all()
-    boxes = {"box": facts[0].box}  # of what has lost voxels it may be larger than need be
-    assert [replace(restored[0], **boxes), *restored[1:]] == facts
+    assert restored == facts
     again = Committed(session.objects.history, rooms.volume.voxel_size, lambda edit: None)
     assert again.all() == restored
 
@@ -250,6 +249,22 @@ def test_merge_split_delete_and_back(session, rooms) -> None:
     for state in states[1:]:
         assert session.redo()
         assert (session.labels[:] == state).all()
+
+
+def test_the_boxes_of_both_parts_of_a_split_are_as_small_as_can_be(session, rooms) -> None:
+    session.click(MIDDLES[1])
+    session.commit()
+    alone = session.objects.all()[0].box
+    session.activate(1)
+    session.click(MIDDLES[2])
+    session.commit()
+    fresh = session.split([MIDDLES[1]], [MIDDLES[2]])
+    facts = {one.id: one for one in session.objects.all()}
+    for number in (1, fresh):
+        z, y, x = np.nonzero(session.labels[:] == number)
+        box = tuple((int(axis.min()), int(axis.max()) + 1) for axis in (z, y, x))
+        assert facts[number].box == box
+    assert facts[1].box == alone
 
 
 def test_missing_slices_are_interpolated(session, rooms) -> None:

@@ -1,8 +1,8 @@
 """Windows of slices, each cut and measured by itself, and the evidence of those that lie on each other.
 
 What two fragments show depends on their own slices and, where they lie side by side, on the slice before
-and the one behind. So what is known about a slice stays known when slices farther away, or their windows, come
-and go.
+and the one behind. So what is known about a slice stays known when slices farther away, or their windows,
+come and go.
 """
 
 from __future__ import annotations

@@ -12,8 +12,6 @@ from napari_dtn.segment.patches import ends
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
     from napari_dtn.segment.patches import Patch
 
 
@@ -57,12 +55,9 @@ class Extent:
             max(self.x1, change.x1),
         )
 
-
     def touches_edge_of(self, other: Extent) -> bool:
         """Whether its box reaches an edge of another's: only such a loss can make that one smaller."""
-        return (
-            self.y0 <= other.y0 or self.y1 >= other.y1 or self.x0 <= other.x0 or self.x1 >= other.x1
-        )
+        return self.y0 <= other.y0 or self.y1 >= other.y1 or self.x0 <= other.x0 or self.x1 >= other.x1
 
     def fitted(self, labels: Any) -> Extent:
         """Return it with the smallest box, by the labels (Z, Y, X) in the box that it has."""

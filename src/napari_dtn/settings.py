@@ -472,7 +472,7 @@ class ShapeSettings:
         voxels.
     detail
         Length that a mesh need not show, in nm: along each axis, voxels are taken as one while these are no
-        longer. Half as fine in a slice is a quarter of the triangles; 0 takes every voxel.
+        longer, which gives fewer triangles; 0 takes every voxel.
     spacing
         Branches of a skeleton that lie within this distance of a thicker one count as its flesh, in nm.
     """

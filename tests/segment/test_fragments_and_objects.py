@@ -41,7 +41,7 @@ def test_fragments_are_those_of_a_watershed_from_the_seeds_that_are_left() -> No
     boundary = (far - far.min()) / np.ptp(far)
     settings = FragmentSettings(smallest=150)
     found, seeds = seeded_fragments(boundary, settings)
-    assert len(seeds) < seeded_fragments(boundary, replace(settings, smallest=0))[1].size
+    assert len(seeds) < seeded_fragments(boundary, replace(settings, smallest=1))[1].size
     height = gaussian_smoothing(boundary, settings.height_smoothing)
     markers = np.zeros(boundary.size, np.uint32)
     markers[seeds] = np.arange(1, len(seeds) + 1)

@@ -12,7 +12,7 @@ from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 from shots import IMAGES, shoot, wait
 
-from napari_dtn._napari import click_desk as desk
+from napari_dtn._napari import click_actions as actions
 from napari_dtn.colours import ORANGE, SKY, WHITE
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Film:
 
     def keep(self, words: str) -> None:
         """Press Enter."""
-        self._panel._ask(desk.committed)
+        self._panel._ask(actions.committed)
         self.show(words, 1300)
 
     def turn(self, z: int, words: str, time: int) -> None:
@@ -114,7 +114,7 @@ def picture(viewer: napari.Viewer, panel: QWidget) -> None:
     *kept, last = MORE
     for at in kept:
         panel._on_click((Z, *at), True)
-        panel._ask(desk.committed)
+        panel._ask(actions.committed)
         rest(panel)
     panel._on_click((Z, *last), True)
     panel.controls.folder.setText("phantom objects")

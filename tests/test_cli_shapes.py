@@ -30,10 +30,20 @@ def test_a_mesh_of_each_object_is_written(labels: str, tmp_path: Path, capsys) -
     assert main(["shapes", labels, "-o", str(tmp_path / "m"), "--format", "glb", "--json", "-"]) == DONE
     result = json.loads(capsys.readouterr().out)
     assert [one["id"] for one in result["shapes"]] == [4, 17]
-    assert [one["factor"] for one in result["shapes"]] == [[1, 1, 1]] * 2
+    assert [one["factor"] for one in result["shapes"]] == [[1, 2, 2]] * 2  # 12 nm are fine enough
     mesh = trimesh.load(result["shapes"][0]["path"], force="mesh")
     assert len(mesh.faces) == result["shapes"][0]["triangles"]
     assert mesh.bounds.mean(axis=0) == pytest.approx([9.5 * 6, 19.5 * 6, 3.5 * 30], abs=1)
+
+
+def test_a_mesh_may_show_every_voxel(labels: str, tmp_path: Path, capsys) -> None:
+    triangles = []
+    for nm in ("0", "12"):
+        arguments = ["shapes", labels, "-o", str(tmp_path / nm), "--format", "obj", "--detail", nm]
+        assert main([*arguments, "--json", "-"]) == DONE
+        triangles += [one["triangles"] for one in json.loads(capsys.readouterr().out)["shapes"]]
+    assert triangles[2] < 0.5 * triangles[0]
+    assert triangles[3] < 0.5 * triangles[1]
 
 
 def test_chosen_skeletons_and_a_table(labels: str, tmp_path: Path, capsys) -> None:
@@ -50,6 +60,7 @@ def test_chosen_skeletons_and_a_table(labels: str, tmp_path: Path, capsys) -> No
 def test_a_box_beyond_memory_is_said(labels: str, tmp_path: Path, capsys, monkeypatch) -> None:
     monkeypatch.setattr("napari_dtn.shapes.solid._BYTES", 2000)  # of a voxel: one MiB is little
     arguments = ["shapes", labels, "-o", str(tmp_path / "m"), "--memory", "1", "--ids", "17"]
+    arguments += ["--detail", "0"]
     assert main([*arguments, "--json", "-"]) == DONE
     said = capsys.readouterr()
     assert json.loads(said.out)["shapes"][0]["factor"] == [1, 2, 2]

@@ -473,12 +473,16 @@ class ShapeSettings:
     smoothing
         Rounds in which each vertex of a mesh moves to the mean of its neighbours; 0 leaves the steps of the
         voxels.
+    detail
+        Length that a mesh need not show, in nm: along each axis, voxels are taken as one while these are no
+        longer, which gives fewer triangles; 0 takes every voxel.
     spacing
         Branches of a skeleton that lie within this distance of a thicker one count as its flesh, in nm.
     """
 
     memory: Annotated[int, {"min": 1, "max": 1048576}] = 256
     smoothing: Annotated[int, {"min": 0, "max": 100}] = 2
+    detail: Annotated[float, {"min": 0, "max": 100_000}] = 12.0
     spacing: Annotated[float, {"min": 0, "max": 100_000}] = 200.0
 
     def __post_init__(self) -> None:

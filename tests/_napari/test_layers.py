@@ -10,14 +10,40 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points
 
 from napari_dtn._napari import layers, overlays, warp_layers
-from napari_dtn._napari.stack import SliceStack, by_class
+from napari_dtn._napari.click_desk import Source
+from napari_dtn._napari.click_sources import sources_of
+from napari_dtn._napari.stack import Placed, SliceStack, by_class
 from napari_dtn._napari.view import looked_at, show_slice, slice_in_view
 from napari_dtn._napari.warp_drawing import draw_tile
+from napari_dtn.session.boundaries import StoredBoundaries
 from napari_dtn.volume.opening import volume_from_array
 from napari_dtn.warp import Warp
 
 IMAGE = np.arange(4 * 20 * 30, dtype=np.uint8).reshape(4, 20, 30)
 NM = ("nm",) * 3
+
+# ---- where boundaries for clicks come from
+
+
+def test_a_predicted_region_is_a_source_of_boundaries_in_its_place() -> None:
+    region = np.random.default_rng(0).integers(0, 255, (2, 8, 10), dtype=np.uint8)
+    box = slice(1, 3), slice(4, 12), slice(6, 16)
+    stack = SliceStack(IMAGE.shape, Placed(region, box, IMAGE.shape))
+    image = Image(IMAGE, name="em")
+    layer = Image(stack, name="em boundaries", metadata={layers.KEY: {"role": layers.BOUNDARIES}})
+
+    def named() -> list[Source]:
+        return [source for source in sources_of([layer], image) if not source.model]
+
+    stack.add_complete(1)
+    assert not named(), "a slice of the region is missing"
+    stack.add_complete(2)
+    (source,) = named()
+    boundaries = StoredBoundaries(source.array, IMAGE.shape, source.origin)
+    assert boundaries.box == box
+    found = boundaries.read(2, slice(5, 9), slice(7, 12))
+    np.testing.assert_array_equal(found, region[1, 1:5, 1:6] / np.float32(255))
+
 
 # ---- the stack of few slices
 

@@ -11,7 +11,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from napari_dtn._napari.click_desk import committed
+from napari_dtn._napari.click_actions import committed
 from napari_dtn._napari.job import stop_all_jobs
 from napari_dtn._napari.pyramid_labels import PyramidLabels
 from napari_dtn.volume.opening import open_volume

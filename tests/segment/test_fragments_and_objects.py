@@ -1,11 +1,15 @@
 """Boundaries become fragments, and fragments objects."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from bioimage_cpp.filters import gaussian_smoothing
+from bioimage_cpp.segmentation import watershed
 from scipy.ndimage import gaussian_filter
 
 from napari_dtn.segment.agglomerate import agglomerate, agglomerate_in_parts
-from napari_dtn.segment.fragments import slice_fragments, stack_fragments
+from napari_dtn.segment.fragments import seeded_fragments, slice_fragments, stack_fragments
 from napari_dtn.segment.graph import FEATURES, RegionGraph, region_graph
 from napari_dtn.segment.merging import merge_probabilities
 from napari_dtn.settings import FragmentSettings, SegmentSettings, Solver
@@ -30,6 +34,19 @@ def test_every_pixel_belongs_to_a_fragment_of_its_slice() -> None:
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_a_slice_without_structure_is_one_fragment(value: float) -> None:
     assert set(np.unique(slice_fragments(np.full((30, 30), value, np.float32)))) == {1}
+
+
+def test_fragments_are_those_of_a_watershed_from_the_seeds_that_are_left() -> None:
+    far = gaussian_filter(np.random.default_rng(3).random((300, 300)), 3).astype(np.float32)
+    boundary = (far - far.min()) / np.ptp(far)
+    settings = FragmentSettings(smallest=150)
+    found, seeds = seeded_fragments(boundary, settings)
+    assert len(seeds) < seeded_fragments(boundary, replace(settings, smallest=1))[1].size
+    height = gaussian_smoothing(boundary, settings.height_smoothing)
+    markers = np.zeros(boundary.size, np.uint32)
+    markers[seeds] = np.arange(1, len(seeds) + 1)
+    wanted = watershed(height, markers.reshape(boundary.shape))
+    assert (found != wanted).mean() < 1e-3  # plateaus
 
 
 @pytest.mark.parametrize("solver", ["multicut", "mean"])

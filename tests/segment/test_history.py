@@ -50,6 +50,35 @@ def test_a_patch_leads_there_and_back() -> None:
     assert patch_between(0, (0, 0), before, before) is None
 
 
+def boxes_of(labels: np.ndarray) -> dict[tuple[int, int], tuple[int, int, int, int, int]]:
+    """Voxels and the smallest box of each object in each slice, by looking."""
+    found = {}
+    for z, plane in enumerate(labels):
+        for number in {*np.unique(plane).tolist()} - {0}:
+            y, x = np.nonzero(plane == number)
+            found[number, z] = (len(y), y.min(), y.max() + 1, x.min(), x.max() + 1)
+    return found
+
+
+def test_boxes_are_as_small_as_can_be_after_every_edit_and_on_the_way_back(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    labels = zarr.create_array(str(tmp_path / "l"), shape=SHAPE, chunks=(1, 32, 32), dtype="uint32")
+    with closing(History(tmp_path / "journal", labels)) as history:
+
+        def check() -> None:
+            known = {
+                (one.id, one.z): (one.voxels, one.y0, one.y1, one.x0, one.x1) for one in history.extents()
+            }
+            assert known == boxes_of(labels[:])
+
+        for number in range(12):
+            history.edit(f"edit {number}", some_patches(rng, labels[:]))
+            check()
+        for move in (history.undo, history.redo):
+            while move():
+                check()
+
+
 def test_every_state_comes_back(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     labels = zarr.create_array(str(tmp_path / "l"), shape=SHAPE, chunks=(1, 32, 32), dtype="uint32")

@@ -31,7 +31,7 @@ SHIFT = (300.0, 60.0, 600.0)  # nm: where the labels begin
 BALL, TUBE, CUBE = 3, 7, 900
 RADIUS, CENTRE = 180.0, (285.0, 210.0, 240.0)  # nm
 FACES = slice(2, 12), slice(80, 100), slice(90, 110)  # of the cube: 300 x 120 x 120 nm
-ROUGH = ShapeSettings(smoothing=0)
+ROUGH = ShapeSettings(smoothing=0, detail=0)
 
 
 @pytest.fixture(scope="module")
@@ -85,13 +85,30 @@ def test_a_mesh_ends_half_a_voxel_beyond_the_last_centres(labels) -> None:
 
 
 def test_smoothing_takes_the_steps_away(labels) -> None:
-    rough, smooth = (oracle(shape(labels, BALL, settings=ShapeSettings(smoothing=n))) for n in (0, 5))
+    rough, smooth = (
+        oracle(shape(labels, BALL, settings=ShapeSettings(smoothing=n, detail=0))) for n in (0, 5)
+    )
 
     def off(mesh: trimesh.Trimesh) -> float:
         return float(np.linalg.norm(mesh.vertices - np.add(CENTRE, SHIFT)[::-1], axis=1).std())
 
     assert off(smooth) < 0.75 * off(rough)
     assert smooth.volume == pytest.approx(rough.volume, rel=0.06)
+
+
+def test_a_coarser_mesh_is_the_same_solid_of_fewer_triangles(labels) -> None:
+    fine, coarse = (shape(labels, BALL, settings=ShapeSettings(detail=nm)) for nm in (0, 12))
+    assert coarse.factor == (1, 2, 2)
+    assert "1 × 2 × 2 voxels" in coarse.words
+    assert len(coarse.faces) < 0.4 * len(fine.faces)
+    solids = [oracle(mesh) for mesh in (fine, coarse)]
+    assert solids[1].is_watertight
+    assert solids[1].volume == pytest.approx(solids[0].volume, rel=0.02)
+    assert solids[1].center_mass == pytest.approx(solids[0].center_mass, abs=1)
+
+
+def test_a_skeleton_sees_every_voxel(labels) -> None:
+    assert shape(labels, TUBE, "skeleton", ShapeSettings(detail=100)).factor == (1, 1, 1)
 
 
 def test_one_voxel_and_a_whole_volume_have_meshes() -> None:
@@ -110,6 +127,8 @@ def test_the_finest_axis_is_made_coarser_first() -> None:
     assert factor_for(shape, VOXEL, 6 * 10**8 - 1) == (1, 2, 1)
     assert factor_for(shape, VOXEL, 10**8) == (1, 4, 2)
     assert factor_for((7, 1, 1), (1.0, 1.0, 1.0), 1) == (8, 1, 1)
+    assert factor_for(shape, VOXEL, 6 * 10**8, 11.9) == (1, 1, 1)
+    assert factor_for(shape, VOXEL, 6 * 10**8, 60) == (2, 8, 8)
 
 
 def test_a_coarser_mesh_stays_in_its_place_and_says_so(labels) -> None:

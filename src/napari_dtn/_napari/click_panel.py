@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
+from napari_dtn._napari import click_actions as actions
 from napari_dtn._napari import click_desk as desk
 from napari_dtn._napari.click_controls import ClickControls
 from napari_dtn._napari.click_input import Clicks
@@ -53,7 +54,9 @@ class ClickPanel(Panel):
         self._choice = LayerChoice(viewer)
         self.controls = ClickControls(self._choice)
         self._lane = Lane(self)
-        self._shapes = ObjectShapes(viewer, self.controls.kept, lambda change: self._ask(desk.edited(change)))
+        self._shapes = ObjectShapes(
+            viewer, self.controls.kept, lambda change: self._ask(actions.edited(change))
+        )
         self._lanes = [self._lane, self._shapes.lane]
         self._clicks = Clicks(viewer, self)
         self._proof = Proofreader(
@@ -62,10 +65,10 @@ class ClickPanel(Panel):
         self._keys = Keys(
             viewer,
             {
-                "commit": partial(self._ask, desk.committed),
-                "drop": partial(self._ask, desk.dropped, True),
-                "undo": partial(self._ask, desk.undone, True),
-                "redo": partial(self._ask, desk.redone, True),
+                "commit": partial(self._ask, actions.committed),
+                "drop": partial(self._ask, actions.dropped, True),
+                "undo": partial(self._ask, actions.undone, True),
+                "redo": partial(self._ask, actions.redone, True),
                 "in_slice": partial(self._find, False),
                 "through": partial(self._find, True),
                 "swap": self._swap,
@@ -89,10 +92,10 @@ class ClickPanel(Panel):
         controls.on.clicked.connect(self._toggle)
         controls.folder_choice.clicked.connect(self._choose_folder)
         for name, action, outdates in (
-            ("commit", desk.committed, False),
-            ("drop", desk.dropped, True),
-            ("undo", desk.undone, True),
-            ("redo", desk.redone, True),
+            ("commit", actions.committed, False),
+            ("drop", actions.dropped, True),
+            ("undo", actions.undone, True),
+            ("redo", actions.redone, True),
         ):
             controls.actions_[name].clicked.connect(partial(self._ask, action, outdates))
         controls.actions_["stop"].clicked.connect(self._lane.cancel)
@@ -192,7 +195,7 @@ class ClickPanel(Panel):
 
     # ---- what is asked
 
-    def _ask(self, action: desk.Action, outdates: bool = False, *_: Any) -> None:
+    def _ask(self, action: actions.Action, outdates: bool = False, *_: Any) -> None:
         if self._layers is None:
             return
         self._desk.ask(action, outdates)
@@ -201,24 +204,24 @@ class ClickPanel(Panel):
 
     def _on_click(self, at: tuple[int, int, int], positive: bool) -> None:
         self._show_status("Looking …")
-        self._ask(desk.clicked(at, positive), True)
+        self._ask(actions.clicked(at, positive), True)
 
     def _on_scribble(self, points: tuple[tuple[int, int, int], ...], positive: bool) -> None:
-        self._ask(desk.scribbled(points, positive), True)
+        self._ask(actions.scribbled(points, positive), True)
 
     def _on_stroke(self, event: Any) -> None:
         QTimer.singleShot(0, self._record)  # napari says so just before it paints
 
     def _record(self) -> None:
         if self._layers is not None:
-            self._ask(desk.edited(partial(desk.record, patches=self._layers.painted.take())))
+            self._ask(actions.edited(partial(actions.record, patches=self._layers.painted.take())))
 
     def _on_settings(self, value: int = 0) -> None:
-        self._ask(desk.set_up(self.controls.settings), True)
+        self._ask(actions.set_up(self.controls.settings), True)
 
     def _use(self, tool: str, *_: Any) -> None:
         """Use a tool on the chosen rows."""
-        self._ask(desk.edited(partial(desk.TOOLS[tool], chosen=self.controls.objects.selected)))
+        self._ask(actions.edited(partial(actions.TOOLS[tool], chosen=self.controls.objects.selected)))
 
     def _find(self, through: bool) -> None:
         """Find the object in work again, in the slice or through the slices."""
@@ -231,10 +234,10 @@ class ClickPanel(Panel):
         self._show_status(f"Left click {'excludes' if self._clicks.swapped else 'includes'} now.")
 
     def _rename(self, number: int, name: str) -> None:
-        self._ask(desk.edited(partial(desk.rename, number=number, name=name)))
+        self._ask(actions.edited(partial(actions.rename, number=number, name=name)))
 
     def _lock(self, number: int, on: bool) -> None:
-        self._ask(desk.edited(partial(desk.lock, number=number, on=on)))
+        self._ask(actions.edited(partial(actions.lock, number=number, on=on)))
 
     def _fly(self, facts: ObjectFacts) -> None:
         if self._layers is not None:
@@ -289,7 +292,7 @@ class ClickPanel(Panel):
         elif self._layers is None:
             self._desk.close()
         elif self._lane.outcome != "done":
-            self._ask(desk.shown)
+            self._ask(actions.shown)
         elif self._desk.waiting:
             self._lane.start("That", self._desk.run)
         else:

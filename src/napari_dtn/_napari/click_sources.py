@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from napari_dtn._napari.click_desk import Source
 from napari_dtn._napari.layers import BOUNDARIES, class_of, path_of, role_of
-from napari_dtn._napari.stack import SliceStack
+from napari_dtn._napari.overlays import stack_of
+from napari_dtn._napari.stack import Placed
 from napari_dtn.nn.bundled import known_models
 from napari_dtn.words import is_boundary
 
@@ -24,20 +25,29 @@ def sources_of(layers: Iterable[napari.layers.Layer], image: napari.layers.Layer
 
 
 def _is_whole(layer: napari.layers.Layer, image: napari.layers.Layer) -> bool:
-    """Whether a layer has the boundaries of every slice of an image."""
+    """Whether a layer has all the boundaries of an image, or of the region that was predicted of it."""
     if role_of(layer) != BOUNDARIES or layer.name.split(f" {BOUNDARIES}")[0] != image.name or layer.ndim != 3:
         return False
     if not is_boundary(class_of(layer)):
         return False
-    return not isinstance(layer.data, SliceStack) or len(layer.data.complete) == layer.data.shape[0]
+    stack = stack_of(layer)
+    if stack is None:
+        return True
+    slices = stack.source.box[0] if isinstance(stack.source, Placed) else slice(0, stack.shape[0])
+    return stack.complete.issuperset(range(slices.start, slices.stop))
 
 
 def _source_of(layer: napari.layers.Layer, image: napari.layers.Layer) -> Source:
-    data = layer.data[0] if layer.multiscale else layer.data
-    array = data.source if isinstance(data, SliceStack) else data
+    stack = stack_of(layer)
+    array = (layer.data[0] if layer.multiscale else layer.data) if stack is None else stack.source
+    corner = (0, 0, 0)
+    if isinstance(array, Placed):  # around its box nothing is known, which is not the same as no boundary
+        corner, array = tuple(side.start for side in array.box), array.array
     z, y, x = (
-        round(float((a - b) / side))
-        for a, b, side in zip(layer.translate[-3:], _translation(image), layer.scale[-3:], strict=True)
+        round(float((a - b) / side)) + start
+        for a, b, side, start in zip(
+            layer.translate[-3:], _translation(image), layer.scale[-3:], corner, strict=True
+        )
     )
     return Source(f"the layer “{layer.name}”", array=array, origin=(z, y, x), path=path_of(layer))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from napari_dtn._napari.click_desk import Action
+    from napari_dtn._napari.click_actions import Action
     from napari_dtn.session import ClickSession, Doubt
     from napari_dtn.session.prompts import Box
 

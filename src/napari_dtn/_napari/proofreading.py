@@ -17,7 +17,7 @@ from napari_dtn._napari.region import region_of
 if TYPE_CHECKING:
     import napari.viewer
 
-    from napari_dtn._napari.click_desk import Action
+    from napari_dtn._napari.click_actions import Action
     from napari_dtn._napari.click_input import Clicks
     from napari_dtn._napari.click_layers import ClickLayers
     from napari_dtn._napari.proof_controls import ProofControls

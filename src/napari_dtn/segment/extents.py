@@ -1,11 +1,13 @@
-"""Where an object is in a slice, kept up to date by what edits change, without looking at the labels."""
+"""Where an object is in a slice, by what edits change; only where it shrinks are the labels looked at."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from napari_dtn.segment.patches import ends
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +28,7 @@ class Extent:
     sum_y, sum_x
         Sums of their coordinates.
     y0, y1, x0, x1
-        A box that holds them; it may be larger than need be.
+        The smallest box that holds them; of a change, one that holds all that were gained or lost.
     """
 
     id: int
@@ -40,7 +42,7 @@ class Extent:
     x1: int
 
     def plus(self, change: Extent) -> Extent:
-        """Return the extent after a change."""
+        """Return the extent after a change; where pixels were lost, the box may then be too large."""
         return Extent(
             self.id,
             self.z,
@@ -53,6 +55,16 @@ class Extent:
             max(self.x1, change.x1),
         )
 
+    def touches_edge_of(self, other: Extent) -> bool:
+        """Whether its box reaches an edge of another's: only such a loss can make that one smaller."""
+        return self.y0 <= other.y0 or self.y1 >= other.y1 or self.x0 <= other.x0 or self.x1 >= other.x1
+
+    def fitted(self, labels: Any) -> Extent:
+        """Return it with the smallest box, by the labels (Z, Y, X) in the box that it has."""
+        there = np.asarray(labels[self.z, self.y0 : self.y1, self.x0 : self.x1]) == self.id
+        (y0, y1), (x0, x1) = (ends(there.any(axis=axis)) for axis in (1, 0))
+        return replace(self, y0=self.y0 + y0, y1=self.y0 + y1, x0=self.x0 + x0, x1=self.x0 + x1)
+
 
 def changes_of(patch: Patch) -> Iterator[Extent]:
     """Yield what a patch does to each object in its slice, the background left out."""
@@ -62,4 +74,7 @@ def changes_of(patch: Patch) -> Iterator[Extent]:
         if number:
             gain = (new == number).astype(np.int64) - (old == number)
             sums = (int(gain.sum()), int(gain @ (y + patch.y[0])), int(gain @ (x + patch.x[0])))
-            yield Extent(int(number), patch.z, *sums, *patch.y, *patch.x)
+            its = (old == number) | (new == number)
+            place = (y[its].min(), y[its].max() + 1, x[its].min(), x[its].max() + 1)
+            shift = (patch.y[0], patch.y[0], patch.x[0], patch.x[0])
+            yield Extent(int(number), patch.z, *sums, *map(int, np.add(place, shift)))

@@ -8,6 +8,7 @@ import numpy as np
 from bioimage_cpp.distance import distance_transform
 from bioimage_cpp.filters import gaussian_smoothing
 from bioimage_cpp.segmentation import label, relabel_sequential, watershed
+from scipy.ndimage import binary_dilation as dilated
 from scipy.ndimage import maximum_filter
 
 from napari_dtn.settings import FragmentSettings
@@ -59,10 +60,24 @@ def seeded_fragments(
     small = np.bincount(fragments.ravel()) < settings.smallest
     if small[1:].any() and not small[1:].all():
         seeds = relabel_sequential(np.where(small[seeds], np.uint32(0), seeds))[0]
-        fragments = watershed(height, seeds)
+        fragments = _without(small, fragments, height)
     places = np.flatnonzero(seeds)
     _, first = np.unique(seeds.ravel()[places], return_index=True)
     return np.asarray(fragments), places[first]
+
+
+def _without(
+    small: NDArray[np.bool_], fragments: NDArray[np.uint32], height: NDArray[np.float32]
+) -> NDArray[np.uint32]:
+    """Let the others flood the fragments that are too small, (n + 1,), and number what is left from 1.
+
+    Others keep their pixels: whoever has one by the lowest way has it whichever seeds are missing. So only
+    the small ones are flooded anew, from the pixels around them.
+    """
+    gone = small[fragments]
+    left = np.where(gone, np.uint32(0), fragments)
+    flooded = watershed(height, left, mask=dilated(gone))
+    return np.asarray(relabel_sequential(np.where(gone, flooded, fragments))[0])
 
 
 def stack_fragments(

@@ -36,6 +36,11 @@ class Borders:
     boundary: NDArray[np.float64]
     grey: NDArray[np.float64]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that they take."""
+        return self.edges.nbytes + self.boundary.nbytes + self.grey.nbytes
+
 
 @dataclass(frozen=True, eq=False)
 class RegionGraph:

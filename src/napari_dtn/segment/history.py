@@ -243,7 +243,7 @@ class History:
                 key = change.id, change.z
                 extents[key] = extents[key].plus(change) if key in extents else change
         with self._transaction():
-            self._add(_extents_of(name), extents.values())
+            self._add(name, extents.values())
             self._db.executemany(_TOUCHED, touched)
             self.write_note("position", number if direction > 0 else number - 1)
             self.write_note("pending", None)
@@ -296,14 +296,24 @@ class History:
                 rows = self._db.execute(f"{query} and id = ? order by z", (number,)).fetchall()
         return [Extent(*row) for row in rows]
 
-    def _add(self, table: str, changes: Iterable[Extent]) -> None:
+    def _add(self, name: str, changes: Iterable[Extent]) -> None:
+        table, labels = _extents_of(name), self.arrays[name]
         for change in changes:
             key = (change.id, change.z)
             row = self._db.execute(f"select * from {table} where id = ? and z = ?", key).fetchone()
-            known = change if row is None or not row[2] else Extent(*row).plus(change)
+            before = None if row is None or not row[2] else Extent(*row)
+            known = _after(before, change, labels)
             self._db.execute(
                 f"insert or replace into {table} values (?, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(known)
             )
+
+
+def _after(before: Extent | None, change: Extent, labels: Any) -> Extent:
+    """Return where an object is after a change that is in the labels already."""
+    if before is None:
+        return change
+    known = before.plus(change)
+    return known.fitted(labels) if known.voxels and change.touches_edge_of(before) else known
 
 
 def _extents_of(array: str) -> str:

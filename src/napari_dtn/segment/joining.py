@@ -1,7 +1,8 @@
-"""Pieces become whole: what was measured of pieces of fragments, added up."""
+"""Tables become one, and pieces whole: what was measured of parts, put together and added up."""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,31 @@ from napari_dtn.segment.evidence import Fragments
 from napari_dtn.segment.graph import Borders
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
+
+
+NO_FRAGMENTS = Fragments(np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros((1, 2)), *np.zeros((3, 1)))
+NO_BORDERS = Borders(np.zeros((0, 2), np.int64), *np.zeros((2, 0, 5)))
+
+
+def joined_fragments(tables: Sequence[Fragments]) -> Fragments:
+    """Return the fragments of all tables, numbered on from table to table; row 0 of the first stays."""
+    columns = {
+        one.name: np.concatenate(
+            [getattr(tables[0], one.name)[:1], *(getattr(table, one.name)[1:] for table in tables)]
+        )
+        for one in fields(Fragments)
+    }
+    return Fragments(**columns)
+
+
+def joined_borders(tables: Sequence[Borders]) -> Borders:
+    """Return the borders of all tables: each pair of fragments meets in one table alone."""
+    return Borders(
+        *(np.concatenate([getattr(table, one.name) for table in tables]) for one in fields(Borders))
+    )
 
 
 def whole_fragments(pieces: Fragments, whole: NDArray[np.int64]) -> Fragments:

@@ -91,7 +91,7 @@ def patch_between(
     changed = before != after
     if not changed.any():
         return None
-    (y0, y1), (x0, x1) = (_ends(changed.any(axis=axis)) for axis in (1, 0))
+    (y0, y1), (x0, x1) = (ends(changed.any(axis=axis)) for axis in (1, 0))
     inside = changed[y0:y1, x0:x1]
     y, x = (int(start) for start in origin)
     return Patch(
@@ -104,7 +104,8 @@ def patch_between(
     )
 
 
-def _ends(along: NDArray[np.bool_]) -> tuple[int, int]:
+def ends(along: NDArray[np.bool_]) -> tuple[int, int]:
+    """Return the half-open range from the first True value to the last; there is one at least."""
     there = np.flatnonzero(along)
     return int(there[0]), int(there[-1]) + 1
 

@@ -23,7 +23,7 @@ from napari_dtn import __version__
 from napari_dtn.durable import make_durable
 from napari_dtn.segment.agglomerate import agglomerate, agglomerate_in_parts
 from napari_dtn.segment.graph import Borders, graph_of
-from napari_dtn.segment.joining import whole_borders, whole_fragments
+from napari_dtn.segment.joining import joined_borders, whole_borders, whole_fragments
 from napari_dtn.segment.merging import bundled_classifier, merge_probabilities
 from napari_dtn.segmenting.parts import Parts
 from napari_dtn.segmenting.sharing import worked_on
@@ -32,7 +32,6 @@ from napari_dtn.segmenting.tables import (
     Measured,
     first_ids,
     fragment_of_each,
-    joined_borders,
     joined_pieces,
     load_borders,
     load_measured,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,10 @@ import numpy as np
 
 from napari_dtn.segment.evidence import Fragments
 from napari_dtn.segment.graph import Borders
+from napari_dtn.segment.joining import joined_fragments
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-NO_FRAGMENTS = Fragments(np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros((1, 2)), *np.zeros((3, 1)))
-NO_BORDERS = Borders(np.zeros((0, 2), np.int64), *np.zeros((2, 0, 5)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,19 +58,7 @@ def load_borders(path: Path) -> Borders:
 
 def joined_pieces(parts: Sequence[Measured]) -> Fragments:
     """Return the pieces of all parts, numbered on from part to part."""
-    tables = [part.pieces for part in parts]
-    columns = {
-        one.name: np.concatenate(
-            [getattr(tables[0], one.name)[:1], *(getattr(table, one.name)[1:] for table in tables)]
-        )
-        for one in fields(Fragments)
-    }
-    return Fragments(**columns)
-
-
-def joined_borders(parts: Sequence[Borders]) -> Borders:
-    """Return the borders of all parts: each pair of pieces meets in one part alone."""
-    return Borders(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(Borders)))
+    return joined_fragments([part.pieces for part in parts])
 
 
 def fragment_of_each(parts: Sequence[Measured]) -> NDArray[np.int64]:

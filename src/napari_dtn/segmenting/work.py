@@ -14,8 +14,9 @@ import zarr
 from napari_dtn.durable import make_durable
 from napari_dtn.segment.fragments import seeded_fragments
 from napari_dtn.segment.graph import borders, measure
+from napari_dtn.segment.joining import NO_BORDERS, NO_FRAGMENTS
 from napari_dtn.segmenting.parts import Parts, grown, within
-from napari_dtn.segmenting.tables import NO_BORDERS, NO_FRAGMENTS, Measured, save_borders, save_measured
+from napari_dtn.segmenting.tables import Measured, save_borders, save_measured
 from napari_dtn.settings import FragmentSettings
 from napari_dtn.volume.intensity import Intensity, normalise
 

@@ -32,7 +32,6 @@ class Boundaries(Protocol):
 
     box: Box
     bad: Container[int]
-    at_hand: bool  # whether it takes next to no time to read them
 
     def prepare(self) -> None:
         """Get ready for the first :meth:`read`."""
@@ -61,8 +60,6 @@ class StoredBoundaries:
     ValueError
         The array leaves the volume.
     """
-
-    at_hand = True
 
     def __init__(
         self,
@@ -115,8 +112,6 @@ class PredictedBoundaries:
     bad
         Slices of the volume that objects are led past.
     """
-
-    at_hand = False
 
     def __init__(
         self,

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import Signal
 
-from napari_dtn.segment.history import OBJECTS
 from napari_dtn.session.boundaries import PredictedBoundaries
 from napari_dtn.session.committed import Committed
 from napari_dtn.session.doubts import Doubt
 from napari_dtn.session.evidence import Evidence
 from napari_dtn.session.growing import Grown, Searching
+from napari_dtn.session.keeping import KeptFolder
 from napari_dtn.session.prompts import Active, Box, Prompt, plain, plain_box, voxel_of
-from napari_dtn.session.store import close_store, open_store
 from napari_dtn.session.work import Work
 from napari_dtn.settings import ClickSettings, PredictSettings
-from napari_dtn.volume.opening import volume_from_array
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_dtn.nn.checkpoint import Model
     from napari_dtn.segment.history import Edit
     from napari_dtn.session.boundaries import Boundaries
@@ -98,11 +95,8 @@ class ClickSession:
         if model is None and boundaries is None:
             raise ValueError("A session needs a model, or boundaries that were predicted before.")
         self.volume = volume
-        self._leaving, self._stays = ExitStack(), folder is not None
-        self.folder = Path(folder or self._leaving.enter_context(TemporaryDirectory(prefix="napari-dtn-")))
-        store = open_store(self.folder, volume)
-        self._leaving.callback(close_store, store)
-        self._history, self._pyramid = store.history, store.pyramid(OBJECTS)
+        self._kept = KeptFolder(folder, volume)
+        self.folder, self._history = self._kept.path, self._kept.history
         self.objects = Committed(self._history, volume.voxel_size, self._on_edit)
         settings = settings or ClickSettings(**self._history.note("settings", {}))
         memory = settings.memory * 2**20
@@ -110,20 +104,16 @@ class ClickSession:
             assert model is not None
             boundaries = PredictedBoundaries.of(model, volume, predict or PredictSettings(), memory)
         self._evidence = Evidence(boundaries, volume.data, memory)
-        self._leaving.callback(self._evidence.close)
+        self._kept.on_leaving(self._evidence.close)
         self._work = Work(self.objects, self._evidence, volume.shape, settings, self._on_work)
 
     def close(self) -> None:
         """Let go of the folder; a temporary one is deleted, one that stays has all its levels brought up."""
-        if self._stays:
-            for _ in self.follow():
-                pass
-        self.leave()
+        self._kept.close()
 
     def leave(self) -> None:
         """Let go of the folder as it is: its coarser levels are brought up when it is opened again."""
-        self._stays = False
-        self._leaving.close()
+        self._kept.leave()
 
     @property
     def labels(self) -> Any:
@@ -133,17 +123,16 @@ class ClickSession:
     @property
     def kept(self) -> Volume:
         """Committed objects as a volume of ids, in the place of the image."""
-        labels = volume_from_array(self.labels, self.volume.voxel_size, f"{self.volume.name} objects")
-        return replace(labels, translation=self.volume.translation)
+        return self._kept.volume
 
     @property
     def levels(self) -> tuple[Any, ...]:
         """:attr:`labels` and its coarser levels, each half as wide; they :meth:`follow` the edits."""
-        return self._pyramid.levels
+        return self._kept.levels
 
     def follow(self) -> Iterator[int]:
         """Bring the coarser levels up to the labels where they changed; yield how many slices are left."""
-        yield from self._pyramid.follow()
+        yield from self._kept.follow()
 
     @property
     def mask(self) -> Mask | None:

@@ -8,21 +8,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import binary_dilation, distance_transform_edt, find_objects
 
-from napari_dtn.session.evidence import Stack, View
-from napari_dtn.session.growing import first_view, mask_in, mostly, nodes_at, opposing_marks
-from napari_dtn.session.prompts import Box, Prompt
+from napari_dtn.segment.windows import lay
+from napari_dtn.session.evidence import Stack
+from napari_dtn.session.growing import mask_in, mostly, nodes_at, opposing_marks
+from napari_dtn.session.prompts import Active, Prompt
+from napari_dtn.session.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
     from napari_dtn.session.evidence import Evidence
     from napari_dtn.session.mask import Mask
-    from napari_dtn.session.prompts import Active, Point
-    from napari_dtn.settings import ClickSettings
+    from napari_dtn.session.prompts import Point
+    from napari_dtn.session.view import Look
 
     Plane = NDArray[np.bool_]
+    Piece = tuple[int, Plane, tuple[int, int]]  # slice, mask, its first pixel in the slice
 
 _NEAR = 0.3  # of the threshold: what is as far from it is no doubt
 _MOST = 20  # doubts that are found at a time; an answer changes the others
@@ -68,7 +71,7 @@ class Doubt:
 
 
 def doubt_steps(
-    evidence: Evidence, active: Active, mask: Mask, view: View, settings: ClickSettings
+    evidence: Evidence, active: Active, mask: Mask, view: View, threshold: float
 ) -> Iterator[int | list[Doubt]]:
     """Find the doubtful places in an object and at its rim, of which nothing was said yet.
 
@@ -80,23 +83,24 @@ def doubt_steps(
         The object.
     view
         Where to look.
-    settings
-        With the threshold that decides.
+    threshold
+        Probability that decides.
 
     Yields
     ------
     int or list of Doubt
         How many slices were looked at; at last the doubts, the least certain first.
     """
-    for step in evidence.steps(view, settings.reach, opposing_marks(active)):
-        yield _doubts_in(step, active, mask, settings.threshold) if isinstance(step, Stack) else step
+    for step in evidence.steps(view, opposing_marks(active)):
+        yield _doubts_in(step, active, mask, threshold) if isinstance(step, Stack) else step
 
 
-def view_around(active: Active, mask: Mask, settings: ClickSettings, box: Box, bad: Container[int]) -> View:
+def view_around(active: Active, mask: Mask, look: Look) -> View:
     """Return a view of an object and what touches it; of an object of one slice, in that slice."""
-    found, flat = replace(active, base=mask), len(mask.slices) == 1
-    view = first_view(found, replace(settings, volume=True), box, frozenset() if flat else bad)
-    return replace(view, z=tuple(mask.slices), across=False) if flat else view
+    flat = len(mask.slices) == 1
+    look = replace(look, settings=replace(look.settings, volume=True), bad=() if flat else look.bad)
+    view = look.first(replace(active, base=mask))
+    return view.only(mask.slices) if flat else view
 
 
 def _doubts_in(stack: Stack, active: Active, mask: Mask, threshold: float) -> list[Doubt]:
@@ -106,13 +110,12 @@ def _doubts_in(stack: Stack, active: Active, mask: Mask, threshold: float) -> li
     known = np.where(sides.all(axis=1), (told > 0).all(axis=1), (told < 0).any(axis=1))
     far = np.abs(probability - threshold)
     asked = np.flatnonzero(sides.any(axis=1) & ~known & (far < _NEAR))
-    boxes = find_objects(stack.fragments)
     doubts = []
     for edge in asked[np.argsort(far[asked], kind="stable")][:_MOST]:
         joined = bool(sides[edge].all())
         swapped = told[edge, 1] > told[edge, 0] if joined else sides[edge, 1]
         pair = edges[edge][::-1] if swapped else edges[edge]
-        doubts.append(_doubt(stack, boxes, pair, float(probability[edge]), joined))
+        doubts.append(_doubt(stack, pair, float(probability[edge]), joined))
     return doubts
 
 
@@ -124,41 +127,38 @@ def _told(stack: Stack, active: Active) -> NDArray[np.int8]:
     return told
 
 
-def _doubt(
-    stack: Stack,
-    boxes: list[tuple[slice, slice, slice]],
-    pair: NDArray[np.int64],
-    probability: float,
-    joined: bool,
-) -> Doubt:
-    rows, masks, corner = _planes(stack, boxes, pair)
-    one, other = masks
-    flat = rows[0] == rows[1]  # side by side in one slice, or over each other in two
+def _doubt(stack: Stack, pair: NDArray[np.int64], probability: float, joined: bool) -> Doubt:
+    (z1, one, corner), (z2, other, _) = _side_by_side(*(_piece(stack, int(node)) for node in pair))
+    flat = z1 == z2  # side by side in one slice, or over each other in two
     border = (one & binary_dilation(other), other & binary_dilation(one)) if flat else (one & other,) * 2
-    view = stack.view
 
-    def voxels(row: int, plane: Plane) -> list[Point]:
-        z, y0, x0 = view.z[row], view.y[0] + corner[0], view.x[0] + corner[1]
-        return [(z, y0 + y, x0 + x) for y, x in np.argwhere(plane).tolist()]
+    def voxels(z: int, plane: Plane) -> list[Point]:
+        return [(z, corner[0] + y, corner[1] + x) for y, x in np.argwhere(plane).tolist()]
 
-    places = [place for row, plane in zip(rows, border, strict=True) for place in voxels(row, plane)]
-    middles = [voxels(row, _deepest(plane))[0] for row, plane in zip(rows, masks, strict=True)]
+    places = voxels(z1, border[0]) + voxels(z2, border[1])
+    middles = [voxels(z, _deepest(plane))[0] for z, plane in ((z1, one), (z2, other))]
     middle = np.mean(places, axis=0)
     places.sort(key=lambda place: float(np.abs(np.subtract(place, middle)).sum()))
     return Doubt(probability, joined, middles[0], middles[1], tuple(places[:_SHOWN]))
 
 
-def _planes(
-    stack: Stack, boxes: list[tuple[slice, slice, slice]], pair: NDArray[np.int64]
-) -> tuple[list[int], list[Plane], tuple[int, int]]:
-    """Return the rows of two fragments, their masks in a common rectangle, and its corner in the view."""
-    found = [boxes[int(fragment) - 1] for fragment in pair]
-    y, x = (
-        slice(min(box[axis].start for box in found), max(box[axis].stop for box in found)) for axis in (1, 2)
-    )
-    rows = [box[0].start for box in found]
-    planes = [stack.fragments[row, y, x] == fragment for row, fragment in zip(rows, pair, strict=True)]
-    return rows, planes, (y.start, x.start)
+def _piece(stack: Stack, node: int) -> Piece:
+    """Return where a fragment is: its slice, its mask, and the place of the mask's first pixel."""
+    number = int(np.searchsorted(stack.starts, node)) - 1
+    plane, pane = stack.planes[number] == node - stack.starts[number], stack.view.panes[number]
+    y, x = find_objects(plane.astype(np.uint8))[0]
+    return pane.z, plane[y, x], (pane.y[0] + y.start, pane.x[0] + x.start)
+
+
+def _side_by_side(*pieces: Piece) -> list[Piece]:
+    """Return pieces with their masks in the rectangle that holds all of them."""
+    first = np.min([corner for _, _, corner in pieces], axis=0).tolist()
+    last = np.max([np.add(corner, plane.shape) for _, plane, corner in pieces], axis=0).tolist()
+    y, x = (slice(start, stop) for start, stop in zip(first, last, strict=True))
+    masks = [np.zeros((y.stop - y.start, x.stop - x.start), bool) for _ in pieces]
+    for out, (_, plane, corner) in zip(masks, pieces, strict=True):
+        lay(plane, corner, out, y, x)
+    return [(z, out, (y.start, x.start)) for out, (z, _, _) in zip(masks, pieces, strict=True)]
 
 
 def _deepest(plane: Plane) -> Plane:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,49 +12,25 @@ import numpy as np
 from napari_dtn.bounded import Bounded
 from napari_dtn.segment.clicks import Links, split_fragments
 from napari_dtn.segment.fragments import slice_fragments
-from napari_dtn.segment.graph import RegionGraph, region_graph
+from napari_dtn.segment.graph import RegionGraph
 from napari_dtn.segment.merging import merge_probabilities
+from napari_dtn.segment.planes import borders_across, first_ids, graph_over, measured_plane
 from napari_dtn.settings import usable_cores
+from napari_dtn.volume.intensity import Intensity, estimate_intensity, normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_dtn.segment.graph import Borders
+    from napari_dtn.segment.planes import Plane
     from napari_dtn.session.boundaries import Boundaries
+    from napari_dtn.session.view import Pane, View
+
+logger = logging.getLogger(__name__)
 
 Mark = tuple[int, int, bool]  # y, x, whether it is inside
-Place = tuple[int, tuple[int, int], tuple[int, int]]  # slice, rows, columns
-
-
-@dataclass(frozen=True)
-class View:
-    """A part of a volume.
-
-    Parameters
-    ----------
-    z
-        Slices, in order.
-    y, x
-        Half-open ranges.
-    across
-        Whether the slices are linked, each to the next one of them, or stand alone.
-    """
-
-    z: tuple[int, ...]
-    y: tuple[int, int]
-    x: tuple[int, int]
-    across: bool
-
-    @property
-    def window(self) -> tuple[slice, slice]:
-        """Its part of each slice."""
-        return slice(*self.y), slice(*self.x)
-
-    def holds(self, box: tuple[slice, slice, slice]) -> bool:
-        """Whether all of a box is in it."""
-        mine = (self.z[0], self.z[-1] + 1), self.y, self.x
-        return all(a <= side.start and side.stop <= b for (a, b), side in zip(mine, box, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,27 +41,41 @@ class Stack:
     ----------
     view
         The view.
-    fragments
-        Ids from 1, each within one slice, (Z, Y, X); a slice for each of ``view.z``.
+    planes
+        Fragments of each pane, ids from 1, (Y, X).
+    starts
+        What each pane adds to its ids, so that they are numbered on from pane to pane: those of the links.
     links
         Between them.
     """
 
     view: View
-    fragments: NDArray[np.uint32]
+    planes: tuple[NDArray[np.uint32], ...]
+    starts: NDArray[np.int64]
     links: Links
+
+    def of_pane(self, number: int, values: NDArray[Any]) -> NDArray[Any]:
+        """Return values by fragment, (nodes,), of one pane alone, by its own ids; the first stays."""
+        start, count = self.starts[number], int(self.planes[number].max())
+        return np.concatenate([values[:1], values[start + 1 : start + 1 + count]])
 
 
 @dataclass(frozen=True)
-class _Run:
-    """Slices whose links are found together; between two runs, only those across."""
+class _Cut:
+    """How a slice is cut: in a window, and there between opposing marks."""
 
-    z: tuple[int, ...]
-    only_across: bool = False
+    pane: Pane
+    marks: tuple[Mark, ...]
+
+
+_Place = tuple[_Cut | None, _Cut, _Cut | None]  # a slice between the one before and the one that follows
 
 
 class Evidence:
     """What speaks for two places belonging together, made where it is asked for.
+
+    Whatever is made of a slice stays, and is not made again, while its own window and those of the slices
+    beside it are the same.
 
     Parameters
     ----------
@@ -102,145 +92,159 @@ class Evidence:
         self._image = image
         self._cache = Bounded(memory)
         self._pool = ThreadPoolExecutor(usable_cores())
-        self._ahead: dict[Place, Future[NDArray[np.uint32]]] = {}
+        self._intensity = self._pool.submit(_intensity_of, image)
 
     def close(self) -> None:
-        """Stop what is made ahead."""
+        """Stop what is being made."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def steps(
-        self, view: View, reach: int, marks: dict[int, tuple[Mark, ...]], ahead: Iterable[int] = ()
-    ) -> Iterator[int | Stack]:
+    def steps(self, view: View, marks: dict[int, tuple[Mark, ...]]) -> Iterator[int | Stack]:
         """Make what is in a view.
 
         Parameters
         ----------
         view
             The view.
-        reach
-            Slices whose links are found together; those of a view through the slices begin at a multiple of
-            it.
         marks
             Of slices in which opposing seeds may share a fragment: these are split there.
-        ahead
-            Slices that are looked at next, by all appearances: cut into fragments while links are found,
-            which leaves cores idle. Not asked for where boundaries take time.
 
         Yields
         ------
         int or Stack
             How many slices have their fragments; at last the stack.
         """
-        planes, begun = [], self._planes(view, marks)
+        cuts = [_Cut(pane, marks.get(pane.z, ())) for pane in view.panes]
+        planes: list[Plane] = []
+        begun = [self._pool.submit(self._plane, cut) for cut in cuts]
         try:
             for plane in begun:
                 planes.append(plane.result())
                 yield len(planes)
         finally:  # somebody who stops here shall not be waited for by the next
-            for plane in begun:
-                plane.cancel()
-        starts = np.cumsum([0, *(int(plane.max()) for plane in planes)])
-        offsets = dict(zip(view.z, starts.tolist(), strict=False))
-        runs = _runs(view, reach)
-        parts = self._pool.map(lambda run: self._links(run, view, marks, offsets), runs)
-        self._make_ahead(view, ahead)
-        links = _joined([*zip(runs, parts, strict=True)])
-        yield Stack(view, _stacked(planes, starts), links)
+            _cancel(begun)
+        starts = first_ids(planes)
+        links = self._links(view, cuts, planes, starts)
+        yield Stack(view, tuple(plane.fragments for plane in planes), starts, links)
 
-    def _planes(self, view: View, marks: dict[int, tuple[Mark, ...]]) -> list[Future[NDArray[np.uint32]]]:
-        """Begin with the fragments of all slices; those made ahead that are not wanted are dropped."""
-        going = {key: plane for key, plane in self._ahead.items() if not plane.cancel()}
-        self._ahead = {}
-        return [
-            going[_place(z, view)]
-            if _place(z, view) in going and z not in marks
-            else self._pool.submit(self._fragments, z, view, marks.get(z, ()))
-            for z in view.z
-        ]
+    # ---- planes
 
-    def _make_ahead(self, view: View, slices: Iterable[int]) -> None:
-        if self.boundaries.at_hand:
-            self._ahead = {_place(z, view): self._pool.submit(self._fragments, z, view, ()) for z in slices}
+    def _plane(self, cut: _Cut) -> Plane:
+        return self._cache.made(("plane", cut), lambda: self._made_plane(cut))
 
-    def boundary(self, z: int, view: View) -> NDArray[np.float32]:
-        """Return the boundaries in a view's window of slice z."""
-        key = "boundary", *_place(z, view)
-        return self._cache.made(key, lambda: self.boundaries.read(z, *view.window))
+    def _made_plane(self, cut: _Cut) -> Plane:
+        pane, corner = cut.pane, (cut.pane.y[0], cut.pane.x[0])
+        if cut.marks:
+            whole = self._plane(replace(cut, marks=()))
+            sides = (_points(cut.marks, side, pane) for side in (True, False))
+            return measured_plane(
+                split_fragments(whole.fragments, whole.boundary, *sides), whole.boundary, whole.grey, corner
+            )
+        boundary = self.boundaries.read(pane.z, *pane.window)
+        return measured_plane(slice_fragments(boundary), boundary, self._grey(pane), corner)
 
-    def _fragments(self, z: int, view: View, marks: tuple[Mark, ...]) -> NDArray[np.uint32]:
-        def whole() -> NDArray[np.uint32]:
-            return slice_fragments(self.boundary(z, view))
+    def _grey(self, pane: Pane) -> NDArray[np.float32] | None:
+        intensity = self._intensity.result()
+        return None if intensity is None else normalise(self._image[(pane.z, *pane.window)], intensity)
 
-        found = self._cache.made(("fragments", *_place(z, view)), whole)
-        if not marks:
-            return found
-        inside, outside = (_points(marks, side, view) for side in (True, False))
-        key = "split", z, view.y, view.x, marks
-        return self._cache.made(key, lambda: split_fragments(found, self.boundary(z, view), inside, outside))
+    # ---- links
 
-    def _links(
-        self, run: _Run, view: View, marks: dict[int, tuple[Mark, ...]], offsets: dict[int, int]
-    ) -> Links:
-        """Return the links within a run of slices, between ids of the view."""
-        marked = tuple((z, marks[z]) for z in run.z if z in marks)
-        planes = [self._fragments(z, view, marks.get(z, ())) for z in run.z]
-        local = np.cumsum([0, *(int(plane.max()) for plane in planes)])
-
-        def make() -> Links:
-            y, x = view.window
-            boundary = np.stack([self.boundary(z, view) for z in run.z])
-            image = np.stack([np.asarray(self._image[z, y, x]) for z in run.z])
-            return _links_of(region_graph(_stacked(planes, local), boundary, image), run.only_across)
-
-        found = self._cache.made(("links", run, view.y, view.x, marked), make)
-        shift = np.array([offsets[z] for z in run.z]) - local[:-1]
-        edges = found.graph.edges
-        moved = edges + shift[np.searchsorted(local, edges, side="left") - 1]
-        return Links(replace(found.graph, edges=moved), found.probability)
-
-
-def _place(z: int, view: View) -> Place:
-    return z, view.y, view.x
-
-
-def _stacked(planes: list[NDArray[np.uint32]], starts: NDArray[np.int64]) -> NDArray[np.uint32]:
-    """Put slices on each other, the ids of each after those of the one before."""
-    return np.stack([plane + np.uint32(start) for plane, start in zip(planes, starts, strict=False)])
-
-
-def _links_of(graph: RegionGraph, only_across: bool) -> Links:
-    probability = merge_probabilities(graph)
-    if not only_across:
-        return Links(graph, probability)
-    one = graph.across
-    graph = replace(graph, edges=graph.edges[one], across=one[one], features=graph.features[one])
-    return Links(graph, probability[one])
-
-
-def _joined(parts: list[tuple[_Run, Links]]) -> Links:
-    """Put the links of all runs together, sorted as those of one graph are."""
-    sizes = np.concatenate([[0], *(found.graph.sizes[1:] for run, found in parts if not run.only_across)])
-    edges, across, features, probability = (
-        np.concatenate(columns)
-        for columns in zip(
-            *((p.graph.edges, p.graph.across, p.graph.features, p.probability) for _, p in parts), strict=True
+    def _links(self, view: View, cuts: list[_Cut], planes: list[Plane], starts: NDArray[np.int64]) -> Links:
+        """Return all links; those that are missing are made, of slices that follow each other at once."""
+        places = _places(view, cuts)
+        found = {place: self._cache.get(("links", place)) for place in places}
+        runs = _runs([i for i, place in enumerate(places) if found[place] is None], view)
+        wider = [_with_neighbours(run, view) for run in runs]
+        pairs = sorted({i for wide in wider for i in wide[:-1]})
+        between = dict(
+            zip(pairs, self._pool.map(lambda i: self._across(cuts, planes, i), pairs), strict=True)
         )
+
+        def make(run: range, wide: range) -> list[Links]:
+            graph = graph_over([planes[i] for i in wide], [between[i] for i in wide[:-1]])
+            return _by_slice(graph, [planes[i].count for i in wide], wide, run)
+
+        for run, made in zip(runs, self._pool.map(make, runs, wider), strict=True):
+            for i, links in zip(run, made, strict=True):
+                found[places[i]] = links
+                self._cache.put(("links", places[i]), links)
+        return _joined([found[place] for place in places], starts)
+
+    def _across(self, cuts: list[_Cut], planes: list[Plane], i: int) -> Borders:
+        key = "across", cuts[i], cuts[i + 1]
+        return self._cache.made(key, lambda: borders_across(planes[i], planes[i + 1]))
+
+
+def _intensity_of(image: Any) -> Intensity | None:
+    """Return the statistics of a volume; None where its grey values tell nothing."""
+    try:
+        return estimate_intensity(image)
+    except ValueError as error:
+        logger.info("Grey values are left out of the evidence: %s", error)
+        return None
+
+
+def _places(view: View, cuts: list[_Cut]) -> list[_Place]:
+    """Return what the links of each slice, within it and to the one that follows, depend on."""
+    linked = (False, *view.linked, False)
+    return [
+        (cuts[i - 1] if linked[i] else None, cut, cuts[i + 1] if linked[i + 1] else None)
+        for i, cut in enumerate(cuts)
+    ]
+
+
+def _runs(numbers: list[int], view: View) -> list[range]:
+    """Put numbers of panes that follow each other together."""
+    runs: list[range] = []
+    for i in numbers:
+        if runs and runs[-1].stop == i and view.linked[i - 1]:
+            runs[-1] = range(runs[-1].start, i + 1)
+        else:
+            runs.append(range(i, i + 1))
+    return runs
+
+
+def _with_neighbours(run: range, view: View) -> range:
+    linked = (False, *view.linked, False)
+    return range(run.start - linked[run.start], run.stop + linked[run.stop])
+
+
+def _by_slice(graph: RegionGraph, counts: list[int], wide: range, run: range) -> list[Links]:
+    """Return the links of the slices of a run, each with those to the next one; ids begin anew in each."""
+    starts = np.cumsum([0, *counts])
+    ends = np.searchsorted(graph.edges[:, 0], starts + 1)  # of the rows that begin in each slice
+    first, last = run.start - wide.start, run.stop - wide.start
+    mine = _rows(graph, slice(ends[first], ends[last]))
+    probability, found = merge_probabilities(mine), []
+    for i in range(first, last):
+        rows = slice(ends[i] - ends[first], ends[i + 1] - ends[first])
+        sizes = graph.sizes[starts[i] : starts[i + 1] + 1]
+        one = _rows(mine, rows)
+        one = replace(one, nodes=counts[i] + 1, edges=one.edges - starts[i], sizes=sizes)
+        found.append(Links(one, probability[rows]))
+    return found
+
+
+def _rows(graph: RegionGraph, rows: slice) -> RegionGraph:
+    return replace(graph, edges=graph.edges[rows], across=graph.across[rows], features=graph.features[rows])
+
+
+def _joined(slices: list[Links], starts: NDArray[np.int64]) -> Links:
+    """Put the links of all slices together, ids numbered on from slice to slice."""
+    sizes = np.concatenate([[0], *(one.graph.sizes[1:] for one in slices)])
+    edges = np.concatenate([one.graph.edges + start for one, start in zip(slices, starts, strict=True)])
+    across, features, probability = (
+        np.concatenate(column)
+        for column in zip(*((s.graph.across, s.graph.features, s.probability) for s in slices), strict=True)
     )
-    order = np.lexsort(edges.T[::-1])
-    graph = RegionGraph(len(sizes), edges[order], across[order], features[order], sizes)
-    return Links(graph, probability[order])
+    return Links(RegionGraph(len(sizes), edges, across, features, sizes), probability)
 
 
-def _runs(view: View, reach: int) -> list[_Run]:
-    """Cut a view into runs of slices, and pairs where they meet: a view that grows keeps those it had."""
-    if not view.across:
-        return [_Run((z,)) for z in view.z]
-    blocks = [tuple(run) for _, run in groupby(view.z, lambda z: z // reach)]
-    seams = [_Run((low[-1], high[0]), only_across=True) for low, high in pairwise(blocks)]
-    return [*map(_Run, blocks), *seams]
-
-
-def _points(marks: tuple[Mark, ...], side: bool, view: View) -> NDArray[np.int64]:
-    """Return the pixels of one side's marks in the view's window, (N, 2)."""
-    found = [(y - view.y[0], x - view.x[0]) for y, x, inside in marks if inside == side]
+def _points(marks: tuple[Mark, ...], side: bool, pane: Pane) -> NDArray[np.int64]:
+    """Return the pixels of one side's marks in a window, (N, 2)."""
+    found = [(y - pane.y[0], x - pane.x[0]) for y, x, inside in marks if inside == side]
     return np.array(found, np.int64).reshape(-1, 2)
+
+
+def _cancel(futures: Sequence[Future[Any]]) -> None:
+    for one in futures:
+        one.cancel()

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_dtn.segment.clicks import Seeds, grow
-from napari_dtn.session.evidence import Mark, Stack, View
-from napari_dtn.session.mask import Mask
-from napari_dtn.session.prompts import box_words
+from napari_dtn.segment.windows import lay
+from napari_dtn.session.evidence import Mark, Stack
+from napari_dtn.session.mask import Mask, rectangle_of
+from napari_dtn.session.view import Look, View
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
     from napari_dtn.session.evidence import Evidence
-    from napari_dtn.session.prompts import Active, Point
+    from napari_dtn.session.mask import Rectangle
+    from napari_dtn.session.prompts import Active, Box, Point
     from napari_dtn.settings import ClickSettings
 
-Box = tuple[slice, slice, slice]
+    Plane = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,54 +79,21 @@ def grow_steps(
     Searching or Grown
         Progress, and the object each time that the view was searched; the last is finished.
     """
-    bad = evidence.boundaries.bad
-    view: View | None = first_view(active, settings, box, bad)
-    while view is not None:
-        marks = opposing_marks(active)
-        for step in evidence.steps(view, settings.reach, marks, slices_ahead(view, settings.reach, box, bad)):
+    look = Look(settings, box, evidence.boundaries.bad)
+    marks, view = opposing_marks(active), look.first(active)
+    finished = False
+    while not finished:
+        for step in evidence.steps(view, marks):
             if isinstance(step, Stack):
                 stack = step
             else:
-                yield Searching(step, len(view.z))
-        inside, mask = _object_in(stack, active, settings.threshold, shape)
-        larger = larger_view(view, inside, settings, box, bad)
-        yield Grown(mask, len(view.z), larger is None, view)
-        view = larger
-
-
-def first_view(active: Active, settings: ClickSettings, box: Box, bad: Container[int] = frozenset()) -> View:
-    """Return where to look first: around all that was said; through the slices without the bad ones.
-
-    Raises
-    ------
-    ValueError
-        Nothing was said yet, or something lies outside of the box, or in a bad slice where it is left out.
-    """
-    points = np.array(active.points(True) + active.points(False), np.int64).reshape(-1, 3)
-    if not active.points(True) and active.base is None:
-        raise ValueError("Nothing is included yet: click inside an object first.")
-    outside = [
-        tuple(p)
-        for p in points.tolist()
-        if any(not b.start <= c < b.stop for c, b in zip(p, box, strict=True))
-    ]
-    if outside:
-        raise ValueError(f"{outside[0]} (z, y, x) is outside of {box_words(box)}; click inside of it.")
-    spoiled = next((z for z in sorted(points[:, 0].tolist()) if settings.volume and z in bad), None)
-    if spoiled is not None:
-        raise ValueError(
-            f"Slice {spoiled} is bad and is left out; click in another, or find the object in the slice."
-        )
-    all_of_it = points
-    if active.base is not None:
-        ends = [[side.start for side in active.base.box], [side.stop - 1 for side in active.base.box]]
-        all_of_it = np.concatenate([points, ends])
-    low, high = all_of_it.min(axis=0), all_of_it.max(axis=0)
-    y, x = (_window(int(low[axis]), int(high[axis]), settings.window, box[axis]) for axis in (1, 2))
-    if not settings.volume:
-        return View(tuple(sorted({int(z) for z in points[:, 0]})), y, x, across=False)
-    z0, z1 = _slices(int(low[0]), int(high[0]) + 1, settings.reach, box[0])
-    return View(tuple(_good(range(z0, z1), bad)), y, x, across=True)
+                yield Searching(step, len(view.panes))
+        planes = _object_in(stack, active, settings.threshold)
+        places = _places_in(view, planes)
+        larger = look.larger(view, places)
+        finished = larger is None
+        yield Grown(_whole(view, planes, places, active.base, shape), len(view.panes), finished, view)
+        view = larger or view
 
 
 def opposing_marks(active: Active) -> dict[int, tuple[Mark, ...]]:
@@ -134,123 +103,84 @@ def opposing_marks(active: Active) -> dict[int, tuple[Mark, ...]]:
     return {z: tuple((p[1], p[2], kind) for p, kind in sides if p[0] == z) for z in slices}
 
 
-def larger_view(
-    view: View,
-    inside: NDArray[np.bool_],
-    settings: ClickSettings,
-    box: Box,
-    bad: Container[int] = frozenset(),
-) -> View | None:
-    """Return the next view where the object reaches the edge of this one; None where it does not."""
-    windows = []
-    for axis, ends in ((1, view.y), (2, view.x)):
-        first, last = (inside.take(i, axis).any() for i in (0, -1))
-        step = max(ends[1] - ends[0], 1) // 2
-        start = max(ends[0] - step * bool(first), box[axis].start)
-        stop = min(ends[1] + step * bool(last), box[axis].stop)
-        windows.append((start, stop))
-    z = view.z
-    if view.across:
-        (z0, z1), (start, stop) = (z[0], z[-1]), (box[0].start, box[0].stop)
-        before, behind = range(z0 - 1, start - 1, -1), range(z1 + 1, stop)
-        z0 = _farther(before, z0, -settings.reach, bad) if inside[0].any() else z0
-        z1 = _farther(behind, z1, settings.reach, bad) if inside[-1].any() else z1
-        z = tuple(_good(range(max(z0, start), min(z1 + 1, stop)), bad))
-    larger = replace(view, z=z, y=windows[0], x=windows[1])
-    return None if larger == view else larger
-
-
-def _good(slices: Iterable[int], bad: Container[int]) -> Iterator[int]:
-    return (z for z in slices if z not in bad)
-
-
-def _farther(slices: Iterable[int], z: int, run: int, bad: Container[int]) -> int:
-    """Return where the search ends that goes on past slice z: with the run of the next good slice.
-
-    The slices past z are in the order of the search, backwards for a negative run; those that are not
-    reached are not asked about.
-    """
-    beyond = next(_good(slices, bad), None)
-    if beyond is None:
-        return z
-    return beyond // run * run + run - 1 if run > 0 else beyond // -run * -run
-
-
-def slices_ahead(view: View, reach: int, box: Box, bad: Container[int] = frozenset()) -> Iterator[int]:
-    """Yield the slices that a view through the slices grows by, those next to it first."""
-    steps = ((view.z[-1] + step, view.z[0] - step) for step in range(1, reach + 1) if view.across)
-    return _good((z for pair in steps for z in pair if box[0].start <= z < box[0].stop), bad)
-
-
-def _window(low: int, high: int, side: int, bounds: slice) -> tuple[int, int]:
-    """Return a range of at least ``side`` around some places; near clicks share it: it moves in steps."""
-    step = side // 4
-    side = max(side, high - low + 1 + step)
-    size = bounds.stop - bounds.start
-    if side >= size:
-        return bounds.start, bounds.stop
-    start = ((low + high + 1) // 2 - side // 2 + step // 2) // step * step
-    start = min(max(start, bounds.start), bounds.stop - side)
-    return start, start + side
-
-
-def _slices(low: int, high: int, reach: int, bounds: slice) -> tuple[int, int]:
-    """Return whole runs of slices that hold some, with another to the nearer side."""
-    first = low // reach * reach
-    last = -(-high // reach) * reach
-    return max(first, bounds.start), min(last, bounds.stop)
-
-
-def _object_in(
-    stack: Stack, active: Active, threshold: float, shape: tuple[int, int, int]
-) -> tuple[NDArray[np.bool_], Mask]:
-    """Return the object within the view, and all of it."""
+def _object_in(stack: Stack, active: Active, threshold: float) -> list[Plane]:
+    """Return the object in each pane of a view."""
     inside, outside = (nodes_at(stack, active.points(kind)) for kind in (True, False))
     base = None if active.base is None else mask_in(stack.view, active.base)
-    kept = np.zeros(stack.links.graph.nodes, bool) if base is None else mostly(stack, base)
+    nodes = stack.links.graph.nodes
+    kept = np.zeros(nodes, bool) if base is None else mostly(stack, base)
     taken = grow(stack.links, Seeds(inside, outside, np.flatnonzero(kept)), threshold)
-    found = taken[stack.fragments]
-    if base is not None:
-        away = np.zeros(stack.links.graph.nodes, bool)
-        away[outside] = True
-        loose = base & ~away[stack.fragments]
-        found = np.where(kept[stack.fragments], base & found, found | loose)
-    return found, _whole(stack.view, found, active.base, shape)
+    found = [stack.of_pane(i, taken)[plane] for i, plane in enumerate(stack.planes)]
+    if base is None:
+        return found
+    away = np.zeros(nodes, bool)
+    away[outside] = True
+    return [
+        _over(was, now, *(stack.of_pane(i, nodes)[plane] for nodes in (kept, away)))
+        for i, (was, now, plane) in enumerate(zip(base, found, stack.planes, strict=True))
+    ]
+
+
+def _over(was: Plane, now: Plane, kept: Plane, away: Plane) -> Plane:
+    """Return an object that was there before: it gains whole fragments, and loses what is cut off."""
+    return np.where(kept, was & now, now | (was & ~away))
+
+
+def _places_in(view: View, planes: list[Plane]) -> dict[int, Rectangle]:
+    """Return the rectangle that holds the object in each slice that it is in."""
+    return {
+        pane.z: rectangle_of(plane, (pane.y[0], pane.x[0]))
+        for pane, plane in zip(view.panes, planes, strict=True)
+        if plane.any()
+    }
 
 
 def nodes_at(stack: Stack, points: list[Point]) -> NDArray[np.int64]:
     """Return the fragments of a stack that hold some of the voxels."""
-    view = stack.view
-    rows = {z: row for row, z in enumerate(view.z)}
-    found = [stack.fragments[rows[z], y - view.y[0], x - view.x[0]] for z, y, x in points if z in rows]
+    panes = {pane.z: (i, pane) for i, pane in enumerate(stack.view.panes)}
+    there = [(*panes[z], y, x) for z, y, x in points if z in panes]
+    found = [
+        stack.starts[i] + stack.planes[i][y - pane.y[0], x - pane.x[0]]
+        for i, pane, y, x in there
+        if pane.holds((y, y + 1, x, x + 1))
+    ]
     return np.unique(np.array(found, np.int64))
 
 
-def mask_in(view: View, mask: Mask) -> NDArray[np.bool_]:
-    """Return what a view shows of a mask, (Z, Y, X)."""
-    return np.stack([mask.within(z, *view.window) for z in view.z])
+def mask_in(view: View, mask: Mask) -> list[Plane]:
+    """Return what each pane of a view shows of a mask."""
+    return [mask.within(pane.z, *pane.window) for pane in view.panes]
 
 
-def mostly(stack: Stack, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the fragments that are in a mask for the most part."""
-    graph = stack.links.graph
-    covered = np.bincount(stack.fragments[mask], minlength=graph.nodes)
-    return np.asarray(2 * covered > graph.sizes)
+def mostly(stack: Stack, mask: list[Plane]) -> NDArray[np.bool_]:
+    """Return the fragments that are in a mask, given by pane, for the most part."""
+    sizes = stack.links.graph.sizes
+    covered = np.zeros(len(sizes), np.int64)
+    for start, plane, inside in zip(stack.starts, stack.planes, mask, strict=True):
+        there = np.bincount(plane[inside])
+        covered[start : start + len(there)] += there
+    return np.asarray(2 * covered > sizes)
 
 
-def _whole(view: View, found: NDArray[np.bool_], base: Mask | None, shape: tuple[int, int, int]) -> Mask:
+def _whole(
+    view: View,
+    planes: list[Plane],
+    places: dict[int, Rectangle],
+    base: Mask | None,
+    shape: tuple[int, int, int],
+) -> Mask:
     """Put what was found in a view into the volume, over what the object was."""
-    if base is None and len(view.z) == view.z[-1] - view.z[0] + 1:
-        return Mask.around(shape, (view.z[0], view.y[0], view.x[0]), found)
-    boxes = [(view.z[0], view.z[-1] + 1), view.y, view.x]
+    ends = [[(z, z + 1), place[:2], place[2:]] for z, place in places.items()]
     if base is not None:
-        boxes = [(min(a, s.start), max(b, s.stop)) for (a, b), s in zip(boxes, base.box, strict=True)]
-    (z0, z1), (y0, y1), (x0, x1) = boxes
-    out = np.zeros((z1 - z0, y1 - y0, x1 - x0), bool)
+        ends.append([(side.start, side.stop) for side in base.box])
+    if not ends:
+        return Mask(shape, (view.z[0], 0, 0), np.zeros((0, 0, 0), bool))
+    (z0, z1), y, x = ((min(a for a, _ in one), max(b for _, b in one)) for one in zip(*ends, strict=True))
+    whole = Mask(shape, (z0, y[0], x[0]), np.zeros((z1 - z0, y[1] - y[0], x[1] - x[0]), bool))
     if base is not None:
-        out[tuple(slice(s.start - a, s.stop - a) for s, (a, _) in zip(base.box, boxes, strict=True))] = (
-            base.inside
-        )
-    y, x = (slice(a - low, b - low) for (a, b), low in ((view.y, y0), (view.x, x0)))
-    out[[z - z0 for z in view.z], y, x] = found
-    return Mask.around(shape, (z0, y0, x0), out)
+        for z in base.slices:
+            lay(base.inside[z - base.origin[0]], base.origin[1:], whole.inside[z - z0], slice(*y), slice(*x))
+    for pane, plane in zip(view.panes, planes, strict=True):
+        if z0 <= pane.z < z1:
+            lay(plane, (pane.y[0], pane.x[0]), whole.inside[pane.z - z0], slice(*y), slice(*x))
+    return whole if base is None else Mask.around(shape, whole.origin, whole.inside)

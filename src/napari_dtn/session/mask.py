@@ -11,6 +11,8 @@ from numpy.typing import DTypeLike, NDArray
 from napari_dtn.segment.extents import Extent
 from napari_dtn.segment.windows import lay
 
+Rectangle = tuple[int, int, int, int]  # y0, y1, x0, x1
+
 
 @dataclass(frozen=True, eq=False)
 class Mask:
@@ -59,6 +61,12 @@ class Mask:
         z, y, x = (slice(a, a + size) for a, size in zip(self.origin, self.inside.shape, strict=True))
         return z, y, x
 
+    def rectangles(self) -> dict[int, Rectangle]:
+        """Return the smallest rectangle that holds it, in each slice that it is in."""
+        _, y, x = self.box
+        planes = ((z, plane) for z, plane in zip(self.slices, self.inside, strict=True) if plane.any())
+        return {z: rectangle_of(plane, (y.start, x.start)) for z, plane in planes}
+
     def extents(self, number: int) -> list[Extent]:
         """Return the slices of an object with this id that is where the mask is."""
         _, y, x = self.box
@@ -93,6 +101,21 @@ class Mask:
         out = np.zeros(self.shape, bool)
         out[self.box] = self.inside
         return out if dtype is None else out.astype(dtype)
+
+
+def rectangle_of(plane: NDArray[np.bool_], corner: tuple[int, int]) -> Rectangle:
+    """Return the smallest rectangle that holds the True pixels of a plane, of which there are some.
+
+    Parameters
+    ----------
+    plane
+        ``(height, width)``.
+    corner
+        Its first pixel in the slice, (y, x).
+    """
+    ends = (_ends(np.asarray(plane.any(axis=axis))) for axis in (1, 0))
+    (y0, y1), (x0, x1) = ((a + start, b + start) for (a, b), start in zip(ends, corner, strict=True))
+    return y0, y1, x0, x1
 
 
 def _ends(along: NDArray[np.bool_]) -> tuple[int, int]:

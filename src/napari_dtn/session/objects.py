@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     from napari_dtn.segment.extents import Extent
     from napari_dtn.segment.patches import Patch
-
-Rectangle = tuple[int, int, int, int]  # y0, y1, x0, x1
+    from napari_dtn.session.mask import Rectangle
 
 
 def rectangles(*groups: Iterable[Extent]) -> dict[int, Rectangle]:

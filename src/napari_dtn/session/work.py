@@ -16,14 +16,16 @@ from napari_dtn.session.prompts import (
     plain_box,
     shared_box,
 )
+from napari_dtn.session.view import Look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from napari_dtn.session.committed import Committed
-    from napari_dtn.session.evidence import Evidence, View
+    from napari_dtn.session.evidence import Evidence
     from napari_dtn.session.mask import Mask
     from napari_dtn.session.prompts import Box, Point
+    from napari_dtn.session.view import View
     from napari_dtn.settings import ClickSettings
 
 _NOTE = "active"
@@ -174,10 +176,10 @@ class Work:
         mask, view = self.found, self._view
         if mask is None:
             raise ValueError("There is no object in work: click inside one, or take one up, first.")
-        if view is None or not view.holds(mask.box):
+        if view is None or not view.holds(mask):
             bounds = shared_box(self._box, self.active.within)
-            view = view_around(self.active, mask, self.settings, bounds, self._evidence.boundaries.bad)
-        yield from doubt_steps(self._evidence, self.active, mask, view, self.settings)
+            view = view_around(self.active, mask, Look(self.settings, bounds, self._evidence.boundaries.bad))
+        yield from doubt_steps(self._evidence, self.active, mask, view, self.settings.threshold)
 
     def _set(self, active: Active, mask: Mask | None) -> None:
         if active.number != self.active.number or not active.prompts:

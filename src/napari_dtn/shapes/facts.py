@@ -33,8 +33,7 @@ class ObjectFacts:
     slices
         Slices that it is in.
     box
-        A box that holds it, ``((z0, z1), (y0, y1), (x0, x1))``, in voxels, ends excluded. It may be larger
-        than need be where the object has lost voxels.
+        The smallest box that holds it, ``((z0, z1), (y0, y1), (x0, x1))``, in voxels, ends excluded.
     centroid
         Mean voxel (z, y, x).
     um3

@@ -75,7 +75,8 @@ def shape_steps(
     if not objects:
         raise ValueError("No object is chosen: choose rows of the table first.")
     settings = settings or ShapeSettings()
-    place = labels.voxel_size, settings.memory * 2**20, labels.translation
+    detail = settings.detail if kind == "mesh" else 0.0
+    place = labels.voxel_size, settings.memory * 2**20, labels.translation, detail
     for number, one in enumerate(objects):
         for solid in cut_out(labels.data, one.id, one.box, *place):
             if solid is None:

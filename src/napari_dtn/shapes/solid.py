@@ -47,9 +47,19 @@ class Solid:
     factor: Factor
 
 
-def factor_for(shape: tuple[int, ...], voxel_size: VoxelSize, memory: int) -> Factor:
-    """Return how much coarser a box must be to fit into memory, in bytes: its finest axis is halved first."""
-    factor = [1, 1, 1]
+def factor_for(shape: tuple[int, ...], voxel_size: VoxelSize, memory: int, detail: float = 0.0) -> Factor:
+    """Return how much coarser a box may be, and must be to fit into memory.
+
+    Parameters
+    ----------
+    shape, voxel_size
+        Of the box: (Z, Y, X), and nm.
+    memory
+        In bytes; until the box fits, its finest axis is halved.
+    detail
+        Length that need not be seen, nm.
+    """
+    factor = [_doublings(side, detail) for side in voxel_size]
     while max(_BYTES, memory) < _BYTES * prod(coarse := _coarse(shape, factor)):
         sides = [side * by for side, by in zip(voxel_size, factor, strict=True)]
         axis = min((one for one in range(3) if coarse[one] > 1), key=sides.__getitem__)
@@ -58,11 +68,18 @@ def factor_for(shape: tuple[int, ...], voxel_size: VoxelSize, memory: int) -> Fa
     return z, y, x
 
 
+def _doublings(side: float, detail: float) -> int:
+    by = 1
+    while 2 * by * side <= detail:
+        by *= 2
+    return by
+
+
 def factor_words(factor: Factor) -> str:
     """Say what was made coarser; nothing where nothing was."""
     if factor == (1, 1, 1):
         return ""
-    return f"; {' × '.join(map(str, factor))} voxels (Z × Y × X) were taken as one, to fit into memory"
+    return f"; {' × '.join(map(str, factor))} voxels (Z × Y × X) were taken as one"
 
 
 def cut_out(
@@ -72,6 +89,7 @@ def cut_out(
     voxel_size: VoxelSize,
     memory: int,
     translation: VoxelSize = (0.0, 0.0, 0.0),
+    detail: float = 0.0,
 ) -> Iterator[Solid | None]:
     """Cut an object out of its labels; yields None after each part that was read, and the object at last.
 
@@ -87,6 +105,8 @@ def cut_out(
         Of the labels, nm, (Z, Y, X).
     memory
         What the object may take, in bytes.
+    detail
+        Length that need not be seen, nm: voxels are taken as one while these are no longer.
 
     Raises
     ------
@@ -94,7 +114,7 @@ def cut_out(
         No voxel of the box has the id.
     """
     starts, shape = tuple(a for a, _ in box), tuple(b - a for a, b in box)
-    factor = factor_for(shape, voxel_size, memory)
+    factor = factor_for(shape, voxel_size, memory, detail)
     inside = np.zeros(_coarse(shape, factor), np.uint8)
     for coarse, fine in _parts(shape, factor):
         place = tuple(slice(part.start + at, part.stop + at) for part, at in zip(fine, starts, strict=True))

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_dtn.metrics import BOUNDARY_RULE, ClassCounts, boundary_histogram, label_scores
 from napari_dtn.pictures import save_curves
-from napari_dtn.settings import Roi
+from napari_dtn.settings import Box, Roi
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from napari_dtn.volume.opening import Volume
-
-Box = tuple[slice, slice, slice]
 
 
 def evaluate(

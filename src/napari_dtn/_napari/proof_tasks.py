@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from napari_dtn._napari.click_actions import Action
     from napari_dtn.session import ClickSession, Doubt
-    from napari_dtn.session.prompts import Box
+    from napari_dtn.settings import Box
 
 Point = tuple[int, int, int]
 

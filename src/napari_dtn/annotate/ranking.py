@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from napari_dtn.settings import Box
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -23,7 +25,6 @@ PATCH = 128
 PANE = 512
 """Side of a part of a slice that is looked at as one, about, in pixels."""
 
-Box = tuple[slice, slice, slice]
 Shape = tuple[int, int, int]
 LOOKS = 24
 """Panes that are looked at: about a second of a core each."""

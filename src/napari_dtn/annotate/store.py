@@ -15,6 +15,7 @@ from napari_dtn.annotate.sources import LEAVE, from_ids, from_object, reviewed_b
 from napari_dtn.segment.history import Edit
 from napari_dtn.session.objects import patches_over, rectangles, widened
 from napari_dtn.session.store import ANNOTATIONS, close_store, open_store
+from napari_dtn.settings import Box
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     Annotation = NDArray[np.uint8]
 
-Box = tuple[slice, slice, slice]
 CLASSES = ("boundary", "inside")
 _CLASSES = "annotation classes"
 

@@ -8,9 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
+from napari_dtn.settings import Box
 from napari_dtn.volume.tiles import TileGrid
 
-Box = tuple[slice, slice, slice]
 _TALL = 4  # times as tall as wide a block may be
 _TILES = 256  # of a block of small slices: seconds of work, and few batches that are not full
 

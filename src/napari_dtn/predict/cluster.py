@@ -20,14 +20,14 @@ import torch
 
 from napari_dtn.nn.checkpoint import Model
 from napari_dtn.predict.blending import Strip
-from napari_dtn.predict.blocks import Blocks, Box
+from napari_dtn.predict.blocks import Blocks
 from napari_dtn.predict.events import Progress, TileDone
 from napari_dtn.predict.output import BlockWriter, Output, Store, open_output
 from napari_dtn.predict.pipeline import BlockDone, Engine, run_blocks
 from napari_dtn.predict.predictor import Predictor
 from napari_dtn.predict.setting_up import use_threads
 from napari_dtn.predict.whole import blocks_of, checks_of, engine_of, finish, wanted_output
-from napari_dtn.settings import PredictSettings, usable_cores
+from napari_dtn.settings import Box, PredictSettings, usable_cores
 from napari_dtn.volume.intensity import Intensity
 from napari_dtn.volume.opening import Volume
 from napari_dtn.workers import check_installed, client_of, computed

@@ -17,10 +17,10 @@ import zarr
 
 from napari_dtn.durable import make_durable
 from napari_dtn.predict.blending import Strip
-from napari_dtn.predict.blocks import Box, extent
+from napari_dtn.predict.blocks import extent
 from napari_dtn.predict.journal import Journal
 from napari_dtn.predict.pipeline import BlockDone
-from napari_dtn.settings import VoxelSize
+from napari_dtn.settings import Box, VoxelSize
 from napari_dtn.volume.writing import JOURNAL, KEY, create_image, read_attributes
 
 UNFINISHED = "unfinished"

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from napari_dtn import __version__
 from napari_dtn.garbage import short_collections
 from napari_dtn.predict.blending import Strip
-from napari_dtn.predict.blocks import Blocks, Box, cut_into_blocks
+from napari_dtn.predict.blocks import Blocks, cut_into_blocks
 from napari_dtn.predict.events import Progress, TileDone
 from napari_dtn.predict.output import Output, Wanted, open_output
 from napari_dtn.predict.pipeline import BlockDone, Engine, run_blocks
 from napari_dtn.predict.reading import Batch
 from napari_dtn.predict.setting_up import known_voxel_size, use_threads
+from napari_dtn.settings import Box
 from napari_dtn.volume.defects import SliceCheck, check_slices
 
 if TYPE_CHECKING:

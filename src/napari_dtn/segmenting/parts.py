@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
-Box = tuple[slice, slice, slice]
+from napari_dtn.settings import Box
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
     import dask.array as da
 
-    from napari_dtn.segmenting.parts import Box
-    from napari_dtn.settings import Roi
+    from napari_dtn.settings import Box, Roi
 
 
 @dataclass(frozen=True, eq=False)

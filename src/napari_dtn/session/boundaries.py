@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 
     from napari_dtn.nn.checkpoint import Model
     from napari_dtn.predict import Predictor
-    from napari_dtn.settings import PredictSettings
+    from napari_dtn.settings import Box, PredictSettings
     from napari_dtn.volume.opening import Volume
 
 Shape = tuple[int, int, int]
-Box = tuple[slice, slice, slice]
 PANE = 512  # pixels of a side: what is predicted at least
 
 

@@ -14,9 +14,9 @@ from napari_dtn.session.doubts import Doubt
 from napari_dtn.session.evidence import Evidence
 from napari_dtn.session.growing import Grown, Searching
 from napari_dtn.session.keeping import KeptFolder
-from napari_dtn.session.prompts import Active, Box, Prompt, plain, plain_box, voxel_of
+from napari_dtn.session.prompts import Active, Prompt, plain, plain_box, voxel_of
 from napari_dtn.session.work import Work
-from napari_dtn.settings import ClickSettings, PredictSettings
+from napari_dtn.settings import Box, ClickSettings, PredictSettings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from napari_dtn.session.evidence import Evidence
     from napari_dtn.session.mask import Rectangle
-    from napari_dtn.session.prompts import Active, Box, Point
-    from napari_dtn.settings import ClickSettings
+    from napari_dtn.session.prompts import Active, Point
+    from napari_dtn.settings import Box, ClickSettings
 
     Plane = NDArray[np.bool_]
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari_dtn.settings import Box
+
 if TYPE_CHECKING:
     from napari_dtn.session.mask import Mask
 
 Point = tuple[int, int, int]
-Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)

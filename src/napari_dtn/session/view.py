@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping
 
     from napari_dtn.session.mask import Mask, Rectangle
-    from napari_dtn.session.prompts import Active, Box
-    from napari_dtn.settings import ClickSettings
+    from napari_dtn.session.prompts import Active
+    from napari_dtn.settings import Box, ClickSettings
 
     Range = tuple[int, int]
     Windows = dict[int, tuple[Range, Range]]  # by slice

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from napari_dtn.session.committed import Committed
     from napari_dtn.session.evidence import Evidence
     from napari_dtn.session.mask import Mask
-    from napari_dtn.session.prompts import Box, Point
+    from napari_dtn.session.prompts import Point
     from napari_dtn.session.view import View
-    from napari_dtn.settings import ClickSettings
+    from napari_dtn.settings import Box, ClickSettings
 
 _NOTE = "active"
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from napari_dtn.augment import Annotation, Float
 from napari_dtn.patches import PatchSampler, TrainingVolume, filled, window_holding
-from napari_dtn.settings import NetworkSettings, TrainSettings, VoxelSize
-from napari_dtn.teach.pieces import Box, Piece, Pieces, cut, masked, read_pieces, within
+from napari_dtn.settings import Box, NetworkSettings, TrainSettings, VoxelSize
+from napari_dtn.teach.pieces import Piece, Pieces, cut, masked, read_pieces, within
 from napari_dtn.teach.planning import Amount
 from napari_dtn.train.data import Batch, Sampler, batches, spread
 from napari_dtn.volume.intensity import Intensity

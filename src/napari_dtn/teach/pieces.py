@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Box = tuple[slice, slice, slice]
+from napari_dtn.settings import Box
+
 Annotation = NDArray[np.uint8]
 
 

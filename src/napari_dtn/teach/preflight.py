@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from napari_dtn.settings import VoxelSize
-from napari_dtn.teach.pieces import Box, Piece, read_pieces
+from napari_dtn.settings import Box, VoxelSize
+from napari_dtn.teach.pieces import Piece, read_pieces
 from napari_dtn.words import size_words
 
 FEWEST, FEW = 20, 200  # annotated pixels of a class: without so many nothing, or little, is learned

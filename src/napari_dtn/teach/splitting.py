@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from napari_dtn.annotate.regions import Fold, Region, find_regions, folds_of
-from napari_dtn.teach.pieces import Box
+from napari_dtn.settings import Box
 
 _SHARE = 0.2
 

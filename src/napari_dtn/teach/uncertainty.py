@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_dtn.annotate.ranking import Box
     from napari_dtn.annotate.regions import Region
     from napari_dtn.predict import Predictor
+    from napari_dtn.settings import Box
 
     Float = NDArray[np.float32]
 

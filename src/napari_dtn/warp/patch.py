@@ -26,7 +26,7 @@ from scipy.ndimage import maximum_filter
 from skimage.measure import find_contours
 
 from napari_dtn.settings import NetworkSettings
-from napari_dtn.warp.receptive import Box, plain_square, square, widening
+from napari_dtn.warp.receptive import Window, plain_square, square, widening
 from napari_dtn.warp.spline import Float
 from napari_dtn.warp.tile import Place, Warp
 
@@ -136,7 +136,7 @@ def _nearest(place: Place, origin: tuple[int, int], size: int) -> tuple[int, int
     return y, x
 
 
-def _mask(box: Box, size: int) -> Mask:
+def _mask(box: Window, size: int) -> Mask:
     mask = np.zeros((size, size), bool)
     mask[box] = True
     return mask

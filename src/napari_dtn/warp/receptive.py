@@ -11,7 +11,7 @@ from __future__ import annotations
 from napari_dtn.settings import NetworkSettings
 
 _DOUBLE = 2  # pixels by which two 3 x 3 convolutions see further
-Box = tuple[slice, slice]
+Window = tuple[slice, slice]
 
 
 def interval(settings: NetworkSettings, pixel: int, depth: int, level: int = 0) -> slice:
@@ -48,13 +48,15 @@ def interval(settings: NetworkSettings, pixel: int, depth: int, level: int = 0) 
     return slice(first * stride, (last + 1) * stride)
 
 
-def square(settings: NetworkSettings, pixel: tuple[int, int], size: int, depth: int, level: int = 0) -> Box:
+def square(
+    settings: NetworkSettings, pixel: tuple[int, int], size: int, depth: int, level: int = 0
+) -> Window:
     """Return :func:`interval` along y and x, within a tile of this size."""
     y, x = (interval(settings, at, depth, level) for at in pixel)
     return _within(y, size), _within(x, size)
 
 
-def plain_square(settings: NetworkSettings, pixel: tuple[int, int], size: int) -> Box:
+def plain_square(settings: NetworkSettings, pixel: tuple[int, int], size: int) -> Window:
     """Return all that a plain U-Net of this shape sees in a tile."""
     return square(settings, pixel, size, settings.levels)
 

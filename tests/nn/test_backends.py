@@ -52,6 +52,13 @@ def test_exported_graphs_are_eager_float32_for_batches_of_any_size(model: Model,
         torch.testing.assert_close(run(tiles[:count]), expected[:count], rtol=0, atol=1e-4)
 
 
+def test_the_same_weights_for_larger_tiles_are_another_graph(model: Model, exported: str) -> None:
+    larger = replace(model, card=replace(model.card, patch_size=48))
+    make_runner(model, exported, "float32")
+    run, tiles = make_runner(larger, exported, "float32"), torch.randn(2, 1, 48, 48)
+    torch.testing.assert_close(run(tiles), make_runner(model, "eager", "float32")(tiles), rtol=0, atol=1e-4)
+
+
 def test_exported_graphs_of_several_classes_and_pairs(tmp_path: Path, exported: str) -> None:
     model, tiles = several_classes(tmp_path), torch.randn(2, 3, 32, 32)
     out = make_runner(model, exported, "float32")(tiles)

@@ -89,6 +89,7 @@ def choose(
     candidates = list(_candidates(model.device, precision))
     key = {
         "model": model.sha256,
+        "side": model.card.patch_size,
         "machine": _machine(model.device),
         "threads": threads or torch.get_num_threads(),
         "versions": _versions(),

@@ -48,6 +48,11 @@ def onnx_runner(model: Model, threads: int = 0) -> OnnxRunner:
         A library of the extra ``onnx`` is not installed.
     """
     onnxruntime_installed()
-    key = {"model": model.sha256, "napari-dtn": __version__, "torch": version("torch")}
+    key = {
+        "model": model.sha256,
+        "side": model.card.patch_size,
+        "napari-dtn": __version__,
+        "torch": version("torch"),
+    }
     graph = cached(f"{model.card.name}-onnx", key, lambda: onnx_graph(model))
     return OnnxRunner(graph, threads or torch.get_num_threads())

@@ -82,6 +82,11 @@ def openvino_runner(model: Model, precision: Precision, threads: int = 0) -> Ope
         OpenVINO is not installed.
     """
     openvino_installed()
-    key = {"model": model.sha256, "napari-dtn": __version__, "openvino": version("openvino")}
+    key = {
+        "model": model.sha256,
+        "side": model.card.patch_size,
+        "napari-dtn": __version__,
+        "openvino": version("openvino"),
+    }
     graph = cached(f"{model.card.name}-openvino", key, lambda: openvino_graph(model))
     return OpenVinoRunner(graph, precision, threads or torch.get_num_threads())

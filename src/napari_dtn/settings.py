@@ -227,8 +227,10 @@ class TrainSettings:
     weight_decay
         Decoupled weight decay of the convolutions.
     pull
-        How strongly the weights are drawn to those that they started from: the share of the way back that a
-        step goes is this times the learning rate.
+        Where nothing is annotated, how much it counts that the network sees what it saw at the start; what is
+        annotated counts 1.
+    balanced
+        Let the annotated pixels of each class in a batch count the same, however many there are.
     freeze
         ``encoder`` keeps the weights of the way down as they are.
     statistics
@@ -262,6 +264,7 @@ class TrainSettings:
     cooldown: Annotated[float, {"min": 0.0, "max": 1.0}] = 0.5
     weight_decay: Annotated[float, {"min": 0.0, "max": 1.0}] = 1e-2
     pull: Annotated[float, {"min": 0.0, "max": 100.0}] = 0.0
+    balanced: bool = False
     freeze: Freeze = "nothing"
     statistics: Statistics = "batch"
     average: Annotated[float, {"min": 0.0, "max": 0.99999}] = 0.998
@@ -301,7 +304,7 @@ class FineTuneSettings:
     freeze
         What keeps the weights that it has: ``nothing``, or the ``encoder``, the way down.
     pull
-        How strongly the weights are held near those of the model that training starts from.
+        How strongly the model is held to what it saw before it learned, where nothing is annotated.
     adapt
         First let the network see what the volume looks like: the statistics of its batch normalisations are
         taken from windows of the volume, annotated or not, and kept while it learns.

@@ -14,7 +14,7 @@ _AUGMENT = {
     "mild": AugmentSettings(),
     "strong": AugmentSettings(contrast=0.3, noise=0.2, zoom=1.25, stretch=1.25),
 }
-_PULL = {"none": 0.0, "mild": 5.0, "strong": 20.0}
+_PULL = {"none": 0.0, "mild": 0.3, "strong": 1.0}
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ class Plan:
 def plan(amount: Amount, patch_size: int, settings: FineTuneSettings, device: str = "cpu") -> Plan:
     """Return what to do.
 
-    The less is annotated, the more random changes it needs to stand for all the rest, the more the weights
-    are held near those that have seen more, and the sooner nothing more can be learned from it.
+    The less is annotated, the more random changes it needs to stand for all the rest, the more the model is
+    held to what it saw before where nothing is annotated, and the sooner nothing more can be learned from it.
 
     Parameters
     ----------
@@ -108,6 +108,7 @@ def plan(amount: Amount, patch_size: int, settings: FineTuneSettings, device: st
         cooldown=0.0,
         weight_decay=0.0,
         pull=_PULL[pull],
+        balanced=len(amount.pixels) == 2,
         freeze=freeze,
         statistics="kept" if settings.adapt else "batch",
         average=0.98,
@@ -136,7 +137,7 @@ def plan_lines(plan: Plan, amount: Amount) -> tuple[str, ...]:
         *adapted,
         f"at most {train.iterations} steps of {train.batch_size} patches, or {duration(plan.seconds)}",
         f"learning rate {train.learning_rate:g}; {frozen}",
-        f"random changes of the patches: {plan.augment}; pull towards the parent's weights: {plan.pull}",
+        f"random changes of the patches: {plan.augment}; pull towards what it saw before: {plan.pull}",
     )
 
 

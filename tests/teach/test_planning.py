@@ -10,7 +10,8 @@ STROKES, DENSE = Amount((2700, 1300), 10, 5), Amount((1_500_000, 4_500_000), 24,
 
 def test_the_less_is_annotated_the_more_the_weights_are_held() -> None:
     little, much = (plan(amount, 224, FineTuneSettings()).train for amount in (STROKES, DENSE))
-    assert little.pull > much.pull
+    assert little.pull > much.pull == 0
+    assert little.share < much.share == 1
     assert little.learning_rate < much.learning_rate
     assert little.iterations < much.iterations
     assert little.augment.zoom > much.augment.zoom
@@ -38,7 +39,12 @@ def test_what_the_user_says_counts() -> None:
 def test_a_plan_by_hand_is_the_plan() -> None:
     for amount in (STROKES, DENSE):
         made = plan(amount, 224, FineTuneSettings())
-        assert plan(Amount((90_000,), 1, 1), 224, FineTuneSettings(**made.values), "cuda") == made
+        assert plan(Amount((60_000, 30_000), 1, 1), 224, FineTuneSettings(**made.values), "cuda") == made
+
+
+def test_thin_strokes_along_membranes_count_as_much_as_broad_ones_inside() -> None:
+    assert plan(STROKES, 224, FineTuneSettings()).train.balanced
+    assert not plan(Amount((2700, 1300, 900), 10, 5), 224, FineTuneSettings()).train.balanced
 
 
 def test_a_gpu_takes_larger_batches() -> None:

@@ -14,7 +14,7 @@ _AUGMENT = {
     "mild": AugmentSettings(),
     "strong": AugmentSettings(contrast=0.3, noise=0.2, zoom=1.25, stretch=1.25),
 }
-_PULL = {"none": 0.0, "mild": 0.3, "strong": 1.0}
+_PULL = {"none": (0.0, 1.0), "mild": (0.3, 1.0), "strong": (1.0, 0.5)}  # weight of what was seen; share kept
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ def plan(amount: Amount, patch_size: int, settings: FineTuneSettings, device: st
     augment: Strength = _chosen(settings.augment, "mild" if much else "strong")
     pull: Strength = _chosen(settings.pull, "strong" if little else "none" if much else "mild")
     freeze: Freeze = "nothing" if settings.freeze == "auto" else settings.freeze
+    weight, share = _PULL[pull]
     train = TrainSettings(
         iterations=settings.iterations or (120 if little else 1000 if much else 600),
         batch_size=settings.batch_size or (4 if device == "cpu" else 16),
@@ -107,7 +108,8 @@ def plan(amount: Amount, patch_size: int, settings: FineTuneSettings, device: st
         warmup=20,
         cooldown=0.0,
         weight_decay=0.0,
-        pull=_PULL[pull],
+        pull=weight,
+        share=share,
         balanced=len(amount.pixels) == 2,
         freeze=freeze,
         statistics="kept" if settings.adapt else "batch",

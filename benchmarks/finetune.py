@@ -48,6 +48,7 @@ from napari_dtn.teach.data import TeachData
 from napari_dtn.teach.events import Stepped
 from napari_dtn.teach.finetune import TeachRequest, adapted_to, finetune
 from napari_dtn.teach.forgetting import phantom_auc
+from napari_dtn.teach.planning import Amount, plan
 from napari_dtn.teach.splitting import split
 from napari_dtn.volume.intensity import estimate_intensity
 
@@ -177,10 +178,12 @@ def _scratch(task: Task) -> dict[str, Any]:
 
 def _taught(task: Task, parent: Model, settings: FineTuneSettings) -> dict[str, Any]:
     """Teach a model, as the product does; a run that was interrupted goes on."""
-    settings = replace(settings, seed=task.seed, minutes=task.options.minutes, **_on(task.options.device))
+    data = _data(task)
+    same = _on(task.options.device, data.amount)
+    settings = replace(settings, seed=task.seed, minutes=task.options.minutes, **same)
     if task.options.quick:
         settings = replace(settings, iterations=4, batch_size=1)
-    run = finetune(TeachRequest(parent, _data(task), task.folder, settings), resume=True)
+    run = finetune(TeachRequest(parent, data, task.folder, settings), resume=True)
     worked, steps = time.process_time(), [Stepped(0, 0, 0.0, 0.0, 0.0)]
     for event in run.events():
         if isinstance(event, Stepped):
@@ -202,10 +205,12 @@ def _taught(task: Task, parent: Model, settings: FineTuneSettings) -> dict[str, 
     return found
 
 
-def _on(device: Device) -> dict[str, Any]:
+def _on(device: Device, amount: Amount) -> dict[str, Any]:
     """Where a training runs: another device makes the steps that a processor would."""
-    same = {} if device == "cpu" else {"batch_size": 4, "precision": "float32"}
-    return {"device": device, **same}
+    if device == "cpu":
+        return {"device": device}
+    batch = plan(amount, 224, FineTuneSettings()).train.batch_size  # of any patch size
+    return {"device": device, "batch_size": batch, "precision": "float32"}
 
 
 def _judged(model: Model, task: Task) -> dict[str, Any]:

@@ -229,8 +229,6 @@ class TrainSettings:
     pull
         Where nothing is annotated, how much it counts that the network sees what it saw at the start; what is
         annotated counts 1.
-    share
-        How far what is saved goes from the start to where the moving average came; 1 is all the way.
     balanced
         Let the annotated pixels of each class in a batch count the same, however many there are.
     freeze
@@ -266,7 +264,6 @@ class TrainSettings:
     cooldown: Annotated[float, {"min": 0.0, "max": 1.0}] = 0.5
     weight_decay: Annotated[float, {"min": 0.0, "max": 1.0}] = 1e-2
     pull: Annotated[float, {"min": 0.0, "max": 100.0}] = 0.0
-    share: Annotated[float, {"min": 0.0, "max": 1.0}] = 1.0
     balanced: bool = False
     freeze: Freeze = "nothing"
     statistics: Statistics = "batch"

@@ -43,8 +43,8 @@ def masked_cross_entropy(logits: Tensor, annotation: Tensor, balanced: bool = Fa
     if not balanced:
         return _mean(losses, annotation > 0)
     kinds = [annotation == kind for kind in range(1, max(logits.shape[1], 2) + 1)]
-    shown = sum(kind.any().to(losses.dtype) for kind in kinds)
-    return sum((_mean(losses, kind) for kind in kinds), losses.new_zeros(())) / shown.clamp(min=1)
+    shown = torch.stack([kind.any() for kind in kinds]).sum()
+    return torch.stack([_mean(losses, kind) for kind in kinds]).sum() / shown.clamp(min=1)
 
 
 def distillation(logits: Tensor, seen: Tensor, annotation: Tensor) -> Tensor:

@@ -37,8 +37,7 @@ class Trainee:
         keep_freed_memory()
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(network).eval().requires_grad_(False)
-        held = settings.pull > 0 or settings.share < 1
-        self.start = copy.deepcopy(self.average) if held else None
+        self.start = copy.deepcopy(self.average) if settings.pull else None
         self.settings = settings
         self.bfloat16 = bfloat16
         if settings.freeze == "encoder":
@@ -78,7 +77,7 @@ class Trainee:
 
     def _pull(self, image: Tensor, logits: Tensor, annotation: Tensor) -> Tensor:
         """Where nothing is annotated, to see what was seen at the start."""
-        if self.start is None or not self.settings.pull:
+        if self.start is None:
             return logits.new_zeros(())
         with torch.no_grad():
             seen = self.start(image)
@@ -86,16 +85,9 @@ class Trainee:
 
     @torch.no_grad()
     def _follow(self, iteration: int) -> None:
-        """Let the average move towards the weights: fast at first, while they still move far.
-
-        With a ``share`` s it moves towards ``start + s (weights - start)``, and so is always the same mean of
-        the start and of the average of the weights. Source: WiSE-FT, arXiv 2109.01903.
-        """
+        """Let the average move towards the weights: fast at first, while they still move far."""
         decay = min(self.settings.average, (1 + iteration) / (10 + iteration))
-        towards = list(_floats(self.network))
-        if self.start is not None:
-            towards = list(torch._foreach_lerp(list(_floats(self.start)), towards, self.settings.share))
-        torch._foreach_lerp_(list(_floats(self.average)), towards, 1 - decay)
+        torch._foreach_lerp_(list(_floats(self.average)), list(_floats(self.network)), 1 - decay)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the whole state as named tensors."""

@@ -229,8 +229,6 @@ class TrainSettings:
     pull
         Where nothing is annotated, how much it counts that the network sees what it saw at the start; what is
         annotated counts 1.
-    balanced
-        Let the annotated pixels of each class in a batch count the same, however many there are.
     freeze
         ``encoder`` keeps the weights of the way down as they are.
     statistics
@@ -264,7 +262,6 @@ class TrainSettings:
     cooldown: Annotated[float, {"min": 0.0, "max": 1.0}] = 0.5
     weight_decay: Annotated[float, {"min": 0.0, "max": 1.0}] = 1e-2
     pull: Annotated[float, {"min": 0.0, "max": 100.0}] = 0.0
-    balanced: bool = False
     freeze: Freeze = "nothing"
     statistics: Statistics = "batch"
     average: Annotated[float, {"min": 0.0, "max": 0.99999}] = 0.998

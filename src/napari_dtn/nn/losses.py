@@ -17,7 +17,7 @@ _BOUNDARY = 1
 _LEAST_AREA = 0.1
 
 
-def masked_cross_entropy(logits: Tensor, annotation: Tensor, balanced: bool = False) -> Tensor:
+def masked_cross_entropy(logits: Tensor, annotation: Tensor) -> Tensor:
     """Mean cross entropy over the annotated pixels.
 
     Parameters
@@ -27,8 +27,6 @@ def masked_cross_entropy(logits: Tensor, annotation: Tensor, balanced: bool = Fa
     annotation
         ``(N, H, W)``, integers: 0 not annotated; for C = 1 then 1 boundary and 2 inside, otherwise
         1 + class index.
-    balanced
-        Let every class that is annotated count the same, however many pixels it has.
 
     Returns
     -------
@@ -40,11 +38,7 @@ def masked_cross_entropy(logits: Tensor, annotation: Tensor, balanced: bool = Fa
         losses = F.binary_cross_entropy_with_logits(logits[:, 0].float(), target.float(), reduction="none")
     else:
         losses = F.cross_entropy(logits.float(), (annotation.long() - 1).clamp(min=0), reduction="none")
-    if not balanced:
-        return _mean(losses, annotation > 0)
-    kinds = [annotation == kind for kind in range(1, max(logits.shape[1], 2) + 1)]
-    shown = torch.stack([kind.any() for kind in kinds]).sum()
-    return torch.stack([_mean(losses, kind) for kind in kinds]).sum() / shown.clamp(min=1)
+    return _mean(losses, annotation > 0)
 
 
 def distillation(logits: Tensor, seen: Tensor, annotation: Tensor) -> Tensor:

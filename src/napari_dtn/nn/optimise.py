@@ -67,7 +67,7 @@ class Trainee:
             image = image.contiguous(memory_format=torch.channels_last)
             logits, warps = self.network.forward_with_warp(image)
             held = self._pull(image, logits, annotation)
-        loss = masked_cross_entropy(logits, annotation, self.settings.balanced)
+        loss = masked_cross_entropy(logits, annotation)
         asked = [warp_penalty(grid, annotation, self.settings.penalties) for grid in warps.values()]
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(sum(asked, start=loss + held))

@@ -43,7 +43,7 @@ class Amount:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a fine-tuning does; its ``values`` may be set by hand in :class:`FineTuneSettings`.
+    """What a fine-tuning does; every value may be set by hand in :class:`FineTuneSettings`.
 
     Parameters
     ----------
@@ -83,8 +83,7 @@ def plan(amount: Amount, patch_size: int, settings: FineTuneSettings, device: st
 
     The less is annotated, the more random changes it needs to stand for all the rest, and the sooner nothing
     more can be learned from it. Strokes leave most of each patch open: there the model is held to what it
-    saw before, unless several classes make its last layer new. How broad a brush was says nothing of how
-    much boundary there is, so both classes count the same, unless whole slices show their shares.
+    saw before, unless several classes make its last layer new.
 
     Parameters
     ----------
@@ -110,7 +109,6 @@ def plan(amount: Amount, patch_size: int, settings: FineTuneSettings, device: st
         cooldown=0.0,
         weight_decay=0.0,
         pull=_PULL[pull],
-        balanced=not (much or several),
         freeze=freeze,
         statistics="kept" if settings.adapt else "batch",
         average=0.98,

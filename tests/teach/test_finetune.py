@@ -219,7 +219,7 @@ def test_a_pull_holds_the_model_to_what_it_saw_and_frozen_weights_stay(
 
 
 @pytest.mark.parametrize("wrong", [False, True])
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, 2, 3])
 def test_five_strokes_never_leave_a_worse_model_than_none(
     parent: Model, tiny_phantom: Phantom, tmp_path: Path, seed: int, wrong: bool
 ) -> None:
@@ -233,7 +233,7 @@ def test_five_strokes_never_leave_a_worse_model_than_none(
         known = np.where((known > 0) & ~asked, 3 - known, known).astype(np.uint8)
     intensity = estimate_intensity(tiny_phantom.image)
     data = TeachData(tiny_phantom.image, known, intensity, held_out, regions=regions)
-    settings = replace(SETTINGS, learning_rate=0.03, iterations=20)
+    settings = replace(SETTINGS, learning_rate=0.03, iterations=20, pull="none")
     run = finetune(request_of(parent, data, tmp_path, settings))
     _, adapted, *steps = (event for event in run.events() if isinstance(event, Scored))
     kept = validate(run.best().network, data, run.plan.train, run.best().device)

@@ -11,13 +11,13 @@ of what a boundary is. On the same strokes:
 - `scratch`: the same network with random weights, as many steps as fit into the time that a run may take;
 - `forest`: 100 trees on scikit-image's multiscale features, as users of ilastik, Labkit and convpaint have.
 
-Beside them `untaught`, dtn-snemi3d as it is, and `all slices`: fine-tuned on all of z 0-23, every pixel
-annotated. The number of steps does not depend on the machine unless `--minutes` ends a run. A row has the
-seconds of training and those of the processor (all threads added up; three minutes on two cores are 360 at
-most). Runs that have ended are kept in runs/finetune, and not run again; those of different methods, strokes
-or seeds may be made at the same time by processes of their own. `--device` says where networks learn and
-predict: a GPU makes the steps of a processor's plan, in the same precision, in less time (the forest stays on
-the processor).
+Beside them `untaught`, dtn-snemi3d as it is; `adapted`, the same after it got to know the volume, which needs
+no stroke; and `all slices`: fine-tuned on all of z 0-23, every pixel annotated. The number of steps does not
+depend on the machine unless `--minutes` ends a run. A row has the seconds of training and those of the
+processor (all threads added up; three minutes on two cores are 360 at most). Runs that have ended are kept in
+runs/finetune, and not run again; those of different methods, strokes or seeds may be made at the same time by
+processes of their own. `--device` says where networks learn and predict: a GPU makes the steps of a
+processor's plan, in the same precision, in less time (the forest stays on the processor).
 """
 
 from __future__ import annotations
@@ -46,8 +46,9 @@ from napari_dtn.patches import BOUNDARY, INSIDE
 from napari_dtn.settings import Device, FineTuneSettings, PredictSettings
 from napari_dtn.teach.data import TeachData
 from napari_dtn.teach.events import Stepped
-from napari_dtn.teach.finetune import TeachRequest, finetune
+from napari_dtn.teach.finetune import TeachRequest, adapted_to, finetune
 from napari_dtn.teach.forgetting import phantom_auc
+from napari_dtn.teach.planning import Amount, plan
 from napari_dtn.teach.splitting import split
 from napari_dtn.volume.intensity import estimate_intensity
 
@@ -159,6 +160,10 @@ def _untaught(task: Task) -> dict[str, Any]:
     return _judged(load_model(PARENT, task.options.device), task)
 
 
+def _adapted(task: Task) -> dict[str, Any]:
+    return _judged(adapted_to(load_model(PARENT, task.options.device), _data(task)), task)
+
+
 def _fine_tuned(task: Task) -> dict[str, Any]:
     settings = FineTuneSettings(iterations=task.options.iterations)
     return _taught(task, load_model(PARENT, task.options.device), settings)
@@ -173,10 +178,12 @@ def _scratch(task: Task) -> dict[str, Any]:
 
 def _taught(task: Task, parent: Model, settings: FineTuneSettings) -> dict[str, Any]:
     """Teach a model, as the product does; a run that was interrupted goes on."""
-    settings = replace(settings, seed=task.seed, minutes=task.options.minutes, **_on(task.options.device))
+    data = _data(task)
+    same = _on(task.options.device, data.amount)
+    settings = replace(settings, seed=task.seed, minutes=task.options.minutes, **same)
     if task.options.quick:
         settings = replace(settings, iterations=4, batch_size=1)
-    run = finetune(TeachRequest(parent, _data(task), task.folder, settings), resume=True)
+    run = finetune(TeachRequest(parent, data, task.folder, settings), resume=True)
     worked, steps = time.process_time(), [Stepped(0, 0, 0.0, 0.0, 0.0)]
     for event in run.events():
         if isinstance(event, Stepped):
@@ -198,10 +205,12 @@ def _taught(task: Task, parent: Model, settings: FineTuneSettings) -> dict[str, 
     return found
 
 
-def _on(device: Device) -> dict[str, Any]:
+def _on(device: Device, amount: Amount) -> dict[str, Any]:
     """Where a training runs: another device makes the steps that a processor would."""
-    same = {} if device == "cpu" else {"batch_size": 4, "precision": "float32"}
-    return {"device": device, **same}
+    if device == "cpu":
+        return {"device": device}
+    batch = plan(amount, 224, FineTuneSettings()).train.batch_size  # of any patch size
+    return {"device": device, "batch_size": batch, "precision": "float32"}
 
 
 def _judged(model: Model, task: Task) -> dict[str, Any]:
@@ -257,6 +266,7 @@ def _features(image: np.ndarray) -> np.ndarray:
 
 METHODS: dict[str, Callable[[Task], dict[str, Any]]] = {
     "untaught": _untaught,
+    "adapted": _adapted,
     "all slices": _fine_tuned,
     "fine-tuned": _fine_tuned,
     "scratch": _scratch,
@@ -299,7 +309,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
         (line,) = axes.plot(counts, [mean[name, count] for count in counts], label=name)
         dots = [(row["strokes"], row["roc_auc"]) for row in rows if row["method"] == name]
         axes.scatter(*zip(*dots, strict=True), s=12, color=line.get_color())
-    for name, style in (("all slices", "--"), ("untaught", ":")):
+    for name, style in (("all slices", "--"), ("adapted", "-."), ("untaught", ":")):
         if (name, 0) in mean:
             axes.axhline(mean[name, 0], linestyle=style, color="black", linewidth=1, label=name)
     axes.set(xscale="log", xlabel="strokes", ylabel="boundary ROC AUC on z 24-29")

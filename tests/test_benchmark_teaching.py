@@ -93,9 +93,10 @@ def test_a_run_that_has_ended_is_read_and_not_repeated(
 
 
 def test_another_device_makes_the_steps_of_a_processor(finetune: Any) -> None:
-    there = finetune.FineTuneSettings(**finetune._on("cuda"))
-    amount = Amount((1000, 1000), 2, 2)
-    here = plan(amount, 224, finetune.FineTuneSettings(**finetune._on("cpu")), "cpu").train
-    made = plan(amount, 224, there, "cuda").train
-    assert replace(made, device=here.device, precision=here.precision) == here
-    assert made.precision == "float32"
+    for amount in (Amount((1000, 1000), 2, 2), Amount((1_000_000, 1_000_000), 2, 2)):
+        here, made = (
+            plan(amount, 224, finetune.FineTuneSettings(**finetune._on(device, amount)), device).train
+            for device in ("cpu", "cuda")
+        )
+        assert replace(made, device=here.device, precision=here.precision) == here
+        assert made.precision == "float32"

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from napari_dtn.nn.losses import masked_cross_entropy, warp_penalty
+from napari_dtn.nn.losses import distillation, masked_cross_entropy, warp_penalty
 from napari_dtn.nn.tps import pixel_centres
 from napari_dtn.settings import WarpPenalties
 
@@ -61,6 +61,21 @@ def test_half_logits_are_summed_in_float32(device: str, classes: int) -> None:
     loss = masked_cross_entropy(logits, annotation)
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, masked_cross_entropy(logits.float(), annotation))
+
+
+@pytest.mark.parametrize("classes", [1, 4])
+def test_distillation_is_least_where_both_see_the_same(device: str, classes: int) -> None:
+    """Its gradient is the difference of the probabilities, where nothing is annotated, and nothing else."""
+    logits = torch.randn(2, classes, 4, 6, device=device, requires_grad=True)
+    seen = torch.randn(2, classes, 4, 6, device=device)
+    annotation = torch.zeros(2, 4, 6, dtype=torch.uint8, device=device)
+    annotation[0] = 1
+    distillation(logits, seen, annotation).backward()
+    turned = torch.sigmoid if classes == 1 else lambda one: one.softmax(1)
+    expected = (turned(logits) - turned(seen)).detach() / 24
+    expected[0] = 0
+    torch.testing.assert_close(logits.grad, expected)
+    assert distillation(logits, seen, torch.ones_like(annotation)).item() == 0
 
 
 def test_the_loss_pulls_towards_the_annotation(device: str) -> None:

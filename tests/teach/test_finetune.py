@@ -8,19 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 
+from napari_dtn.metrics import boundary_target
 from napari_dtn.nn.checkpoint import load_card, load_model, read_tensors
+from napari_dtn.nn.dtn import probability
 from napari_dtn.settings import FineTuneSettings
 from napari_dtn.teach import finetune as module
+from napari_dtn.teach.data import TeachData
 from napari_dtn.teach.events import Ended, Scored, Started, Stepped
 from napari_dtn.teach.finetune import TeachRequest, TeachRun, finetune
 from napari_dtn.teach.library import Library
+from napari_dtn.teach.splitting import split
+from napari_dtn.train.validation import validate
+from napari_dtn.volume.intensity import estimate_intensity
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_dtn.nn.checkpoint import Model
-    from napari_dtn.teach.data import TeachData
+    from napari_dtn.phantom import Phantom
     from napari_dtn.teach.planning import Plan
 
 SETTINGS = FineTuneSettings(iterations=6, batch_size=2, precision="float32", device="cpu", minutes=10)
@@ -42,6 +49,18 @@ def request_of(
     parent: Model, data: TeachData, folder: Path, settings: FineTuneSettings = SETTINGS
 ) -> TeachRequest:
     return TeachRequest(parent, data, folder / "run", settings)
+
+
+def five_strokes(ids: Any, seed: int) -> Any:
+    """Paint three thin lines along boundaries and two broad ones inside, on two slices."""
+    random, known = np.random.default_rng(seed), np.zeros(ids.shape, np.uint8)
+    for number in range(5):
+        z, kind = 1 + 2 * (number // 2 % 2), 1 + number % 2
+        is_kind = boundary_target(ids[z]) == (kind == 1)
+        y, x = random.permutation(np.argwhere(is_kind))[0]
+        place = (slice(max(y - 4 * kind, 0), y + 4 * kind), slice(max(x - 4 * kind, 0), x + 4 * kind))
+        known[z][place][is_kind[place]] = kind
+    return known
 
 
 def started(run: TeachRun, steps: int) -> None:
@@ -181,18 +200,46 @@ def test_without_held_out_regions_the_latest_is_kept(parent: Model, data: TeachD
     assert load_model(version.path).card.training["iterations"] == 6
 
 
-def test_a_pull_keeps_weights_near_their_start_and_frozen_ones_there(
+def test_a_pull_holds_the_model_to_what_it_saw_and_frozen_weights_stay(
     parent: Model, data: TeachData, tmp_path: Path
 ) -> None:
+    image = torch.from_numpy(next(data.views(parent.card.patch_size, 0)))
     start, moved = dict(parent.network.named_parameters()), {}
     for pull in ("none", "strong"):
         settings = replace(SETTINGS, learning_rate=1e-2, pull=pull, iterations=20, freeze="encoder")
         run = finetune(request_of(parent, replace(data, held_out=()), tmp_path / pull, settings))
+        before = run.model().network
         list(run.events())
-        now = dict(run.model().network.named_parameters())
-        assert all(now[name].equal(start[name]) for name in start if name.startswith("down."))
-        moved[pull] = sum(float((now[name] - start[name]).norm()) for name in start)
+        now = run.model().network
+        weights = dict(now.named_parameters())
+        assert all(weights[name].equal(start[name]) for name in start if name.startswith("down."))
+        with torch.inference_mode():
+            moved[pull] = float((probability(now(image)) - probability(before(image))).abs().mean())
     assert 0 < moved["strong"] < 0.9 * moved["none"]
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+@pytest.mark.parametrize("seed", [0, 2, 3])
+def test_five_strokes_never_leave_a_worse_model_than_none(
+    parent: Model, tiny_phantom: Phantom, tmp_path: Path, seed: int, wrong: bool
+) -> None:
+    """What is kept ranks the held-out strokes as well as what training began from, whatever is taught."""
+    known = five_strokes(tiny_phantom.labels, seed)
+    regions, held_out = split(known, 2)
+    if wrong:
+        asked = np.zeros(known.shape, bool)
+        for box in held_out:
+            asked[box] = True
+        known = np.where((known > 0) & ~asked, 3 - known, known).astype(np.uint8)
+    intensity = estimate_intensity(tiny_phantom.image)
+    data = TeachData(tiny_phantom.image, known, intensity, held_out, regions=regions)
+    settings = replace(SETTINGS, learning_rate=0.03, iterations=20, pull="none")
+    run = finetune(request_of(parent, data, tmp_path, settings))
+    _, adapted, *steps = (event for event in run.events() if isinstance(event, Scored))
+    kept = validate(run.best().network, data, run.plan.train, run.best().device)
+    assert kept.score >= adapted.val_auc - 5e-3  # it is kept in half precision
+    if wrong:
+        assert min(one.val_auc for one in steps) < adapted.val_auc - 5e-3, "harmful enough to tell"
 
 
 @pytest.mark.parametrize("adapt", [True, False])

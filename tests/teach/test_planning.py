@@ -8,10 +8,9 @@ from napari_dtn.teach.planning import Amount, plan, plan_lines
 STROKES, DENSE = Amount((2700, 1300), 10, 5), Amount((1_500_000, 4_500_000), 24, 24)
 
 
-def test_the_less_is_annotated_the_more_the_weights_are_held() -> None:
+def test_the_less_is_annotated_the_more_the_model_is_held() -> None:
     little, much = (plan(amount, 224, FineTuneSettings()).train for amount in (STROKES, DENSE))
-    assert little.pull > much.pull
-    assert little.learning_rate < much.learning_rate
+    assert little.pull > much.pull == 0
     assert little.iterations < much.iterations
     assert little.augment.zoom > much.augment.zoom
 
@@ -39,6 +38,12 @@ def test_a_plan_by_hand_is_the_plan() -> None:
     for amount in (STROKES, DENSE):
         made = plan(amount, 224, FineTuneSettings())
         assert plan(Amount((90_000,), 1, 1), 224, FineTuneSettings(**made.values), "cuda") == made
+
+
+def test_a_new_last_layer_is_not_held_to_what_it_saw() -> None:
+    three = plan(Amount((2700, 1300, 900), 10, 5), 224, FineTuneSettings()).train
+    assert three.pull == 0
+    assert plan(Amount((2700, 1300, 900), 10, 5), 224, FineTuneSettings(pull="strong")).train.pull > 0
 
 
 def test_a_gpu_takes_larger_batches() -> None:

@@ -33,13 +33,45 @@ def masked_cross_entropy(logits: Tensor, annotation: Tensor) -> Tensor:
     Tensor
         A scalar; 0 where nothing is annotated.
     """
-    annotated = annotation > 0
     if logits.shape[1] == 1:
         target = (annotation == 1).to(logits.dtype)
         losses = F.binary_cross_entropy_with_logits(logits[:, 0].float(), target.float(), reduction="none")
     else:
         losses = F.cross_entropy(logits.float(), (annotation.long() - 1).clamp(min=0), reduction="none")
-    return torch.where(annotated, losses, 0.0).sum() / annotated.sum().clamp(min=1)
+    return _mean(losses, annotation > 0)
+
+
+def distillation(logits: Tensor, seen: Tensor, annotation: Tensor) -> Tensor:
+    """Mean cross entropy with what another network sees, over the pixels that are not annotated.
+
+    Parameters
+    ----------
+    logits
+        ``(N, C, H, W)``, of the network that learns.
+    seen
+        The same, of the other one.
+    annotation
+        ``(N, H, W)``: 0 where nothing is annotated.
+
+    Returns
+    -------
+    Tensor
+        A scalar; 0 where all is annotated.
+
+    Notes
+    -----
+    Source: learning without forgetting, arXiv 1606.09282.
+    """
+    logits, seen = logits.float(), seen.float()
+    if logits.shape[1] == 1:
+        losses = F.binary_cross_entropy_with_logits(logits[:, 0], seen[:, 0].sigmoid(), reduction="none")
+    else:
+        losses = F.cross_entropy(logits, seen.softmax(dim=1), reduction="none")
+    return _mean(losses, annotation == 0)
+
+
+def _mean(losses: Tensor, where: Tensor) -> Tensor:
+    return torch.where(where, losses, 0.0).sum() / where.sum().clamp(min=1)
 
 
 def warp_penalty(grid: Tensor, annotation: Tensor, penalties: WarpPenalties) -> Tensor:

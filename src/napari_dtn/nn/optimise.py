@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_dtn.nn.dtn import DenseTransformerNetwork
-from napari_dtn.nn.losses import masked_cross_entropy, warp_penalty
+from napari_dtn.nn.losses import distillation, masked_cross_entropy, warp_penalty
 from napari_dtn.nn.memory import keep_freed_memory
 from napari_dtn.nn.normalising import norms
 from napari_dtn.nn.replay import Replayed
@@ -37,7 +37,7 @@ class Trainee:
         keep_freed_memory()
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(network).eval().requires_grad_(False)
-        self.start = [weight.detach().clone() for weight in network.parameters()] if settings.pull else []
+        self.start = copy.deepcopy(self.average) if settings.pull else None
         self.settings = settings
         self.bfloat16 = bfloat16
         if settings.freeze == "encoder":
@@ -54,7 +54,6 @@ class Trainee:
             share = group["factor"] * min((iteration + 1) / max(group["warmup"], 1), 1.0)
             _set_rate(group, rate * share)
         loss = self._learn(image, annotation)
-        self._pull_back(rate)
         self._follow(iteration)
         return loss
 
@@ -65,27 +64,24 @@ class Trainee:
             for layer in norms(self.network):
                 layer.eval()
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.bfloat16):
-            logits, warps = self.network.forward_with_warp(
-                image.contiguous(memory_format=torch.channels_last)
-            )
+            image = image.contiguous(memory_format=torch.channels_last)
+            logits, warps = self.network.forward_with_warp(image)
+            held = self._pull(image, logits, annotation)
         loss = masked_cross_entropy(logits, annotation)
         asked = [warp_penalty(grid, annotation, self.settings.penalties) for grid in warps.values()]
         self.optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(sum(asked, start=loss))
+        torch.autograd.backward(sum(asked, start=loss + held))
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         return loss.detach()
 
-    @torch.no_grad()
-    def _pull_back(self, rate: float) -> None:
-        """Go a small part of the way back to the start, as weight decay goes towards zero.
-
-        Source: L2-SP, arXiv 1802.01483, decoupled from the gradient as in arXiv 1711.05101.
-        """
-        if self.start:
-            torch._foreach_lerp_(
-                list(self.network.parameters()), self.start, min(rate * self.settings.pull, 1.0)
-            )
+    def _pull(self, image: Tensor, logits: Tensor, annotation: Tensor) -> Tensor:
+        """Where nothing is annotated, to see what was seen at the start."""
+        if self.start is None:
+            return logits.new_zeros(())
+        with torch.no_grad():
+            seen = self.start(image)
+        return self.settings.pull * distillation(logits, seen, annotation)
 
     @torch.no_grad()
     def _follow(self, iteration: int) -> None:

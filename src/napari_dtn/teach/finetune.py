@@ -72,7 +72,7 @@ class TeachRun:
         self.plan: Plan = plan(data.amount, request.parent.card.patch_size, request.settings, device)
         self._parent = with_classes(request.parent, data.class_names(data.n_classes))
         data.check(self._parent.card.network)
-        start = _adapted(self._parent, data) if request.settings.adapt else self._parent
+        start = adapted_to(self._parent, data) if request.settings.adapt else self._parent
         latest = request.folder / "latest.safetensors"
         self._training = Training(data, latest, start.card.network, self.plan.train, start)
         self._ended = resume and latest.exists()  # by an earlier run; nothing was kept of it
@@ -214,8 +214,16 @@ class TeachRun:
         return replace(card, name=f"{parent.card.name} in training", training=training, scores=scores)
 
 
-def _adapted(model: Model, data: TeachData) -> Model:
-    """Return a model whose batch normalisations know the volume."""
+def adapted_to(model: Model, data: TeachData) -> Model:
+    """Return a model that knows the volume: what a fine-tuning starts from, before its first step.
+
+    Parameters
+    ----------
+    model
+        The parent; not changed.
+    data
+        The volume; its annotation is not read.
+    """
     views = data.views(model.card.patch_size, model.card.network.context)
     images = (torch.from_numpy(view).to(model.device) for view in views)
     return replace(model, network=adapted(model.network, images))

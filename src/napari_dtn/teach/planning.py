@@ -14,7 +14,7 @@ _AUGMENT = {
     "mild": AugmentSettings(),
     "strong": AugmentSettings(contrast=0.3, noise=0.2, zoom=1.25, stretch=1.25),
 }
-_PULL = {"none": 0.0, "mild": 5.0, "strong": 20.0}
+_PULL = {"none": 0.0, "mild": 0.3, "strong": 1.0}
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,9 @@ class Plan:
 def plan(amount: Amount, patch_size: int, settings: FineTuneSettings, device: str = "cpu") -> Plan:
     """Return what to do.
 
-    The less is annotated, the more random changes it needs to stand for all the rest, the more the weights
-    are held near those that have seen more, and the sooner nothing more can be learned from it.
+    The less is annotated, the more random changes it needs to stand for all the rest, and the sooner nothing
+    more can be learned from it. Strokes leave most of each patch open: there the model is held to what it
+    saw before, unless several classes make its last layer new.
 
     Parameters
     ----------
@@ -95,15 +96,15 @@ def plan(amount: Amount, patch_size: int, settings: FineTuneSettings, device: st
     device
         ``cpu``, ``cuda`` or ``mps``.
     """
-    little, much = amount.total < _LITTLE, amount.total >= _MUCH
+    little, much, several = amount.total < _LITTLE, amount.total >= _MUCH, len(amount.pixels) > 2
     augment: Strength = _chosen(settings.augment, "mild" if much else "strong")
-    pull: Strength = _chosen(settings.pull, "strong" if little else "none" if much else "mild")
+    pull: Strength = _chosen(settings.pull, "none" if much or several else "strong")
     freeze: Freeze = "nothing" if settings.freeze == "auto" else settings.freeze
     train = TrainSettings(
-        iterations=settings.iterations or (120 if little else 1000 if much else 600),
-        batch_size=settings.batch_size or (4 if device == "cpu" else 16),
+        iterations=settings.iterations or (80 if little else 1000 if much else 150),
+        batch_size=settings.batch_size or (16 if device != "cpu" else 4 if much else 2),
         patch_size=patch_size,
-        learning_rate=settings.learning_rate or (1e-3 if much else 5e-4),
+        learning_rate=settings.learning_rate or 1e-3,
         warmup=20,
         cooldown=0.0,
         weight_decay=0.0,
@@ -114,7 +115,7 @@ def plan(amount: Amount, patch_size: int, settings: FineTuneSettings, device: st
         precision=settings.precision,
         device=settings.device,
         seed=settings.seed,
-        validate_every=25,
+        validate_every=20,
         checkpoint_seconds=20.0,
         augment=_AUGMENT[augment],
     )
@@ -136,7 +137,7 @@ def plan_lines(plan: Plan, amount: Amount) -> tuple[str, ...]:
         *adapted,
         f"at most {train.iterations} steps of {train.batch_size} patches, or {duration(plan.seconds)}",
         f"learning rate {train.learning_rate:g}; {frozen}",
-        f"random changes of the patches: {plan.augment}; pull towards the parent's weights: {plan.pull}",
+        f"random changes of the patches: {plan.augment}; pull towards what it saw before: {plan.pull}",
     )
 
 

@@ -23,7 +23,19 @@ if TYPE_CHECKING:
 
     from napari.utils.notifications import Notification
 
+    from napari_dtn.nn.dtn import DenseTransformerNetwork
+
 PATCH = 64
+
+
+def _normalise(network: DenseTransformerNetwork) -> None:
+    """Let the statistics of all maps be those of noise: otherwise what is deep, and a warp, vanishes."""
+    layers = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    for layer in layers:
+        layer.momentum = 1.0
+    with torch.no_grad():
+        network.train()(torch.randn(4, network.settings.input_maps, 64, 64))
+    network.eval()
 
 
 def _save_tiny(path: Path, **shape: object) -> Path:
@@ -35,6 +47,7 @@ def _save_tiny(path: Path, **shape: object) -> Path:
         for name, parameter in network.named_parameters():
             if ".localise." in name:
                 torch.nn.init.normal_(parameter, std=0.1)
+        _normalise(network)
     names = (
         tuple(f"class {i}" for i in range(settings.n_classes)) if settings.n_classes > 1 else ("boundary",)
     )

@@ -50,7 +50,7 @@ def test_a_training_is_drawn_told_and_kept(qtbot, lesson) -> None:
     assert "best" in control(lesson, "scores").text()
     assert "Phantom" in control(lesson, "scores").text()
     assert "learning rate" in control(lesson, "plan").text()
-    assert control(lesson, "learning_rate_came_to").text() == "→ 0.0005"
+    assert control(lesson, "learning_rate_came_to").text() == "→ 0.001"
     assert not control(lesson, "learning_rate_came_to").isHidden()
     assert control(lesson, "iterations_came_to").isHidden(), "it was said"
     assert not Library().versions()

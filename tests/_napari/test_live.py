@@ -319,7 +319,7 @@ def test_another_model_replaces_what_is_shown(qtbot, panel, shown, tiny_unet) ->
     tick(qtbot, panel)
     settle(qtbot, panel)
     layer = shown.layers["em boundaries"]
-    before = np.asarray(layer.data[0][1])
+    before = np.array(layer.data[0][1])
     choose(panel, tiny_unet)
     assert panel._live.lane.busy
     settle(qtbot, panel)

@@ -123,7 +123,7 @@ class ClickSession:
     @property
     def kept(self) -> Volume:
         """Committed objects as a volume of ids, in the place of the image."""
-        return self._kept.volume
+        return self._kept.volume_beside(self.volume)
 
     @property
     def levels(self) -> tuple[Any, ...]:

@@ -42,7 +42,7 @@ class KeptFolder:
     """
 
     def __init__(self, folder: str | Path | None, image: Volume) -> None:
-        self._leaving, self._stays, self._image = ExitStack(), folder is not None, image
+        self._leaving, self._stays = ExitStack(), folder is not None
         self.path = Path(folder or self._leaving.enter_context(TemporaryDirectory(prefix="napari-dtn-")))
         store = open_store(self.path, image)
         self._leaving.callback(close_store, store)
@@ -73,9 +73,7 @@ class KeptFolder:
         """Bring the coarser levels up to the labels where they changed; yield how many slices are left."""
         yield from self._pyramid.follow()
 
-    @property
-    def volume(self) -> Volume:
+    def volume_beside(self, image: Volume) -> Volume:
         """The labels as a volume of ids, in the place of the image."""
-        name = f"{self._image.name} objects"
-        labels = volume_from_array(self.history.labels, self._image.voxel_size, name)
-        return replace(labels, translation=self._image.translation)
+        labels = volume_from_array(self.history.labels, image.voxel_size, f"{image.name} objects")
+        return replace(labels, translation=image.translation)

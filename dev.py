@@ -88,6 +88,7 @@ def run_tests(arguments: list[str], environment: dict[str, str]) -> int:
     if any((ROOT / one.split("::")[0]).exists() for one in arguments):
         return run(["pytest", *arguments], environment)
     others = [str(BIN / "pytest"), "tests", f"--ignore={WINDOWS}", *arguments]
+    environment = {"OMP_NUM_THREADS": "1", **environment}  # threads of two runs would wait for one another
     with tempfile.TemporaryFile() as output:
         with subprocess.Popen(others, cwd=ROOT, env=environment, stdout=output, stderr=output) as running:
             code = run(["pytest", WINDOWS, *arguments], environment)

@@ -126,10 +126,10 @@ def save_roc(known: dict[str, Rows], path: Path) -> None:
     """Draw the ROC curves of all seeds, with the corner where they part enlarged."""
     figure = Figure(figsize=(9, 4.4), dpi=120, layout="constrained")
     for axis, limits in zip(figure.subplots(1, 2), ((0, 1, 0, 1), (0, 0.2, 0.8, 1)), strict=True):
-        for name, title, colour in (("unet", "U-Net", "#56B4E9"), ("dtn", "DTN", "#D55E00")):
+        for name, title, colour, line in (("unet", "U-Net", "#56B4E9", "-"), ("dtn", "DTN", "#D55E00", ":")):
             for number, row in enumerate(known[name]):
-                label, dashes = title if number == 0 else None, ":" if name == "dtn" else "-"
-                axis.plot(*np.array(row["roc"]).T, dashes, color=colour, linewidth=1.5, label=label)
+                label = title if number == 0 else None
+                axis.plot(*np.array(row["roc"]).T, line, color=colour, linewidth=1.5, label=label)
         axis.set(xlabel="false positive rate", ylabel="true positive rate", xlim=limits[:2], ylim=limits[2:])
         axis.locator_params(nbins=5)
     axis.legend(loc="lower right")

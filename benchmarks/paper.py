@@ -7,7 +7,7 @@
     python benchmarks/paper.py table2       training and prediction time, DTN over U-Net
     python benchmarks/paper.py screen       one seed and 2,500 iterations for each idea
     python benchmarks/paper.py prove        three seeds, 10,000 iterations: the best three warps, or NAME…
-    python benchmarks/paper.py best         longer, wider, more varied: what the bundled models come from
+    python benchmarks/paper.py best         longer, with a slice of context: what the bundled models come from
     python benchmarks/paper.py folds        two models that each saw half, for benchmarks/train_edges.py
     python benchmarks/paper.py slices       whole slices instead of tiles
     python benchmarks/paper.py where        the scores without the pixels near which the truth changes
@@ -32,7 +32,7 @@ import pascal
 import runs
 import torch
 from edges_of_truth import areas_off_edges
-from experiments import BEST, DTN, FIGURE3, FOLDS, PROTOCOL, ROBUST, SCREENS, TEST, UNET
+from experiments import BEST, DTN, FIGURE3, FOLDS, PROTOCOL, ROBUST, SCREENS, UNET
 from robustness import changed_slices, isbi
 
 from napari_dtn.nn.checkpoint import load_model
@@ -191,8 +191,7 @@ def slices(options: argparse.Namespace) -> Rows:
         for size in (model.card.patch_size, side):
             sized = replace(model, card=replace(model.card, patch_size=size))
             settings = replace(runs.SCORED, batch_size=4 if size < side else 1)
-            tested = TEST[:1] if options.quick else TEST
-            histogram, _ = runs.score(sized, volume, labels, tested, settings)
+            histogram, _ = runs.score(sized, volume, labels, runs.tested(options), settings)
             rows.append({"name": experiment.name, "tile": size, **asdict(histogram.scores())})
     return rows
 
@@ -200,7 +199,7 @@ def slices(options: argparse.Namespace) -> Rows:
 def where(options: argparse.Namespace) -> Rows:
     """Score the pair of Figure 3 without the pixels near which the truth changes."""
     volume, labels = runs.volume_and_labels(options.data)
-    tested = TEST[:1] if options.quick else TEST
+    tested = runs.tested(options)
     models = {e.name: load_model(_trained("figure3", e.name, options.seed)) for e in FIGURE3}
     unet, dtn = (areas_off_edges(models[n], volume, labels, tested, runs.SCORED) for n in ("unet", "dtn"))
     return [
@@ -218,7 +217,7 @@ def where(options: argparse.Namespace) -> Rows:
 def robustness(options: argparse.Namespace) -> Rows:
     """Score models on slices changed in known ways, and on another animal and microscope."""
     models = {e.name: _trained(part, e.name, options.seed) for part, e in _contenders()}
-    tested = TEST[:1] if options.quick else TEST[::4]
+    tested = runs.tested(options)[::4]
     volume, labels = runs.volume_and_labels(options.data)
     rows = []
     for change, slices_ in [

@@ -23,7 +23,12 @@ from napari_dtn.nn.checkpoint import load_model, save_model
 PACKAGE = Path("src/napari_dtn/weights")
 SHIPPED = {"dtn-snemi3d": "dtn-long", "unet-snemi3d": "unet-long"}
 EVIDENCE = Path("runs/segment")
-PREDICTED = {"cross-a": ("fold-a", "40:80"), "cross-b": ("fold-b", "0:40"), "seen": ("dtn-snemi3d", "0:80")}
+FOLDS = runs.RUNS / "folds"
+PREDICTED = {  # by which model, and which slices
+    "cross-a": (FOLDS / "fold-a-seed0.safetensors", "40:80"),
+    "cross-b": (FOLDS / "fold-b-seed0.safetensors", "0:40"),
+    "seen": ("dtn-snemi3d", "0:80"),
+}
 
 
 def main() -> None:
@@ -45,27 +50,12 @@ def networks() -> None:
 
 def edges() -> None:
     """Predict the training slices with models that had not seen them, and learn merges from that."""
-    for output, (name, slices) in PREDICTED.items():
-        fold = runs.RUNS / "folds" / f"{name}-seed0.safetensors"
+    image, voxels = common.SNEMI3D / "train-input.tif", ("--voxel-size", 30, 6, 6)
+    for output, (model, slices) in PREDICTED.items():
         place = EVIDENCE / f"{output}.zarr"
         if not place.exists():
-            model = fold if fold.exists() else name
-            image = common.SNEMI3D / "train-input.tif"
-            words = [
-                "predict",
-                image,
-                "--model",
-                model,
-                "--z",
-                slices,
-                "-o",
-                place,
-                "--voxel-size",
-                "30",
-                "6",
-                "6",
-            ]
-            _run("-m", "napari_dtn.cli", *words)
+            asked = ("--model", model, "--z", slices, "-o", place)
+            _run("-m", "napari_dtn.cli", "predict", image, *asked, *voxels)
     _run("benchmarks/train_edges.py")
 
 

@@ -70,7 +70,7 @@ def _run(path: Path, experiment: Experiment, seed: int, options: Any) -> dict[st
     if not path.exists():
         train_model(path, experiment, seed, _snemi3d(volume, labels, experiment.train_z))
     model = load_model(path)
-    histogram, seconds = score(model, volume, labels, TEST[:1] if options.quick else TEST)
+    histogram, seconds = score(model, volume, labels, tested(options))
     warp = model.card.scores["validation"]["warp"] if "validation" in model.card.scores else {}
     return {
         "name": experiment.name,
@@ -87,6 +87,11 @@ def _run(path: Path, experiment: Experiment, seed: int, options: Any) -> dict[st
         "training": model.card.training["settings"],
         "roc": _thinned(*histogram.roc()),
     }
+
+
+def tested(options: Any) -> range:
+    """Return the slices that models are scored on: one of them for a quick run."""
+    return TEST[:1] if options.quick else TEST
 
 
 def _slices(which: range) -> str:

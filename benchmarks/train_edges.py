@@ -3,13 +3,8 @@
     python benchmarks/train_edges.py
 
 The boundaries that it learns from were predicted by models that had not seen those slices: two models, one
-trained on z 0-39 and one on z 40-79, each predict the other half. Make these first:
-
-    napari-dtn train $DATA --train-z 0:40 --context 1 --iterations 4000 -o runs/fold-a.safetensors
-    napari-dtn train $DATA --train-z 40:80 --context 1 --iterations 4000 -o runs/fold-b.safetensors
-    napari-dtn predict $IMAGE --model runs/fold-a.safetensors --z 40:80 -o runs/segment/cross-a.zarr
-    napari-dtn predict $IMAGE --model runs/fold-b.safetensors --z 0:40 -o runs/segment/cross-b.zarr
-    napari-dtn predict $IMAGE --z 0:80 -o runs/segment/seen.zarr
+trained on z 0-39 and one on z 40-79, each predict the other half. `python benchmarks/paper.py folds` trains
+them; `python benchmarks/rebuild.py edges` predicts with them and with the shipped model, and then runs this.
 
 These models saw half as much as the one that is shipped, and their boundaries are worse than those that the
 classifier meets in use. So it learns from each slice twice: from the boundaries of the model that had not

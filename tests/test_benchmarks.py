@@ -50,8 +50,7 @@ def paper(benchmarks: dict[str, Any], tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch.setattr(benchmarks[module], "FIGURE3", pair)
     monkeypatch.setattr(benchmarks["runs"], "RUNS", tmp_path / "runs")
     monkeypatch.setattr(benchmarks["runs"], "RESULTS", tmp_path / "results")
-    for module in ("paper", "runs"):
-        monkeypatch.setattr(benchmarks[module], "TEST", range(3, 4))
+    monkeypatch.setattr(benchmarks["runs"], "TEST", range(3, 4))
     monkeypatch.setattr(benchmarks["page"], "PAGE", tmp_path / "paper.md")
     monkeypatch.setattr(sys, "argv", ["benchmarks/paper.py", "figure3"])
     monkeypatch.chdir(tmp_path)

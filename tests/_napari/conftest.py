@@ -13,6 +13,7 @@ from npe2 import PluginManager
 from napari_dtn._napari.job import stop_all_jobs
 from napari_dtn.nn.checkpoint import ModelCard, save_model
 from napari_dtn.nn.dtn import build_network
+from napari_dtn.nn.normalising import adapted
 from napari_dtn.settings import NetworkSettings
 from support.clicking import SHAPE, control
 from support.rooms import by_walls, walls
@@ -23,19 +24,7 @@ if TYPE_CHECKING:
 
     from napari.utils.notifications import Notification
 
-    from napari_dtn.nn.dtn import DenseTransformerNetwork
-
 PATCH = 64
-
-
-def _normalise(network: DenseTransformerNetwork) -> None:
-    """Let the statistics of all maps be those of noise: otherwise what is deep, and a warp, vanishes."""
-    layers = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
-    for layer in layers:
-        layer.momentum = 1.0
-    with torch.no_grad():
-        network.train()(torch.randn(4, network.settings.input_maps, 64, 64))
-    network.eval()
 
 
 def _save_tiny(path: Path, **shape: object) -> Path:
@@ -47,7 +36,8 @@ def _save_tiny(path: Path, **shape: object) -> Path:
         for name, parameter in network.named_parameters():
             if ".localise." in name:
                 torch.nn.init.normal_(parameter, std=0.1)
-        _normalise(network)
+        # Otherwise what is deep vanishes, and a warp with it.
+        network = adapted(network.eval(), [torch.randn(4, settings.input_maps, 64, 64)])
     names = (
         tuple(f"class {i}" for i in range(settings.n_classes)) if settings.n_classes > 1 else ("boundary",)
     )

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_dtn.segment.history import History
-    from napari_dtn.segment.patches import Patch
-    from napari_dtn.session.mask import Rectangle
+    from napari_dtn.segment.patches import Patch, Rectangle
     from napari_dtn.session.store import Store
     from napari_dtn.volume.opening import Volume
 

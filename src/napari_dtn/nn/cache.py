@@ -8,13 +8,22 @@ import logging
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import platformdirs
 
+if TYPE_CHECKING:
+    from napari_dtn.nn.checkpoint import Model
+
 logger = logging.getLogger(__name__)
 
 Files = Mapping[str, bytes]
+
+
+def model_key(model: Model) -> dict[str, object]:
+    """Return what an exported graph, and its speed, depends on: the weights, and the side of tiles."""
+    return {"model": model.sha256, "side": model.card.patch_size}
 
 
 def cached(name: str, key: Mapping[str, object], make: Callable[[], Files]) -> Files:

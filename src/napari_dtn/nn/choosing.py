@@ -18,7 +18,7 @@ from torch import Tensor
 
 from napari_dtn import __version__
 from napari_dtn.nn.backends import Runner, check_device, make_runner
-from napari_dtn.nn.cache import cached
+from napari_dtn.nn.cache import cached, model_key
 from napari_dtn.nn.checkpoint import Model
 from napari_dtn.nn.devices import describe_devices, resolve_precision
 from napari_dtn.nn.extras import is_installed
@@ -88,8 +88,7 @@ def choose(
         return Choice(backend, resolve_precision(precision, model.device, backend), "as asked for")
     candidates = list(_candidates(model.device, precision))
     key = {
-        "model": model.sha256,
-        "side": model.card.patch_size,
+        **model_key(model),
         "machine": _machine(model.device),
         "threads": threads or torch.get_num_threads(),
         "versions": _versions(),

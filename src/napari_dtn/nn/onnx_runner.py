@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from napari_dtn import __version__
-from napari_dtn.nn.cache import Files, cached
+from napari_dtn.nn.cache import Files, cached, model_key
 from napari_dtn.nn.checkpoint import Model
 from napari_dtn.nn.exporting import INPUT, OUTPUT, onnx_graph
 from napari_dtn.nn.extras import onnxruntime_installed
@@ -48,11 +48,6 @@ def onnx_runner(model: Model, threads: int = 0) -> OnnxRunner:
         A library of the extra ``onnx`` is not installed.
     """
     onnxruntime_installed()
-    key = {
-        "model": model.sha256,
-        "side": model.card.patch_size,
-        "napari-dtn": __version__,
-        "torch": version("torch"),
-    }
+    key = {**model_key(model), "napari-dtn": __version__, "torch": version("torch")}
     graph = cached(f"{model.card.name}-onnx", key, lambda: onnx_graph(model))
     return OnnxRunner(graph, threads or torch.get_num_threads())

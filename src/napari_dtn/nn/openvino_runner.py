@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from napari_dtn import __version__
-from napari_dtn.nn.cache import Files, cached
+from napari_dtn.nn.cache import Files, cached, model_key
 from napari_dtn.nn.checkpoint import Model
 from napari_dtn.nn.exporting import openvino_graph
 from napari_dtn.nn.extras import openvino_installed
@@ -82,11 +82,6 @@ def openvino_runner(model: Model, precision: Precision, threads: int = 0) -> Ope
         OpenVINO is not installed.
     """
     openvino_installed()
-    key = {
-        "model": model.sha256,
-        "side": model.card.patch_size,
-        "napari-dtn": __version__,
-        "openvino": version("openvino"),
-    }
+    key = {**model_key(model), "napari-dtn": __version__, "openvino": version("openvino")}
     graph = cached(f"{model.card.name}-openvino", key, lambda: openvino_graph(model))
     return OpenVinoRunner(graph, precision, threads or torch.get_num_threads())

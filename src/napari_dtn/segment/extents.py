@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dtn.segment.patches import ends
+from napari_dtn.segment.patches import rectangle_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,8 +62,8 @@ class Extent:
     def fitted(self, labels: Any) -> Extent:
         """Return it with the smallest box, by the labels (Z, Y, X) in the box that it has."""
         there = np.asarray(labels[self.z, self.y0 : self.y1, self.x0 : self.x1]) == self.id
-        (y0, y1), (x0, x1) = (ends(there.any(axis=axis)) for axis in (1, 0))
-        return replace(self, y0=self.y0 + y0, y1=self.y0 + y1, x0=self.x0 + x0, x1=self.x0 + x1)
+        y0, y1, x0, x1 = rectangle_of(there, (self.y0, self.x0))
+        return replace(self, y0=y0, y1=y1, x0=x0, x1=x1)
 
 
 def changes_of(patch: Patch) -> Iterator[Extent]:

@@ -11,6 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+Rectangle = tuple[int, int, int, int]  # y0, y1, x0, x1
+
 _QUICK = 1  # zlib's fastest level: ids come in long runs, which any level makes small
 
 
@@ -91,7 +93,7 @@ def patch_between(
     changed = before != after
     if not changed.any():
         return None
-    (y0, y1), (x0, x1) = (ends(changed.any(axis=axis)) for axis in (1, 0))
+    y0, y1, x0, x1 = rectangle_of(changed)
     inside = changed[y0:y1, x0:x1]
     y, x = (int(start) for start in origin)
     return Patch(
@@ -104,8 +106,21 @@ def patch_between(
     )
 
 
-def ends(along: NDArray[np.bool_]) -> tuple[int, int]:
-    """Return the half-open range from the first True value to the last; there is one at least."""
+def rectangle_of(plane: NDArray[np.bool_], corner: tuple[int, int] = (0, 0)) -> Rectangle:
+    """Return the smallest rectangle that holds the True pixels of a plane, of which there are some.
+
+    Parameters
+    ----------
+    plane
+        ``(height, width)``.
+    corner
+        Its first pixel in the slice, (y, x).
+    """
+    (y0, y1), (x0, x1) = (_ends(np.asarray(plane.any(axis=axis))) for axis in (1, 0))
+    return corner[0] + y0, corner[0] + y1, corner[1] + x0, corner[1] + x1
+
+
+def _ends(along: NDArray[np.bool_]) -> tuple[int, int]:
     there = np.flatnonzero(along)
     return int(there[0]), int(there[-1]) + 1
 

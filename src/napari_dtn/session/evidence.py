@@ -56,8 +56,8 @@ class Stack:
 
     def of_pane(self, number: int, values: NDArray[Any]) -> NDArray[Any]:
         """Return values by fragment, (nodes,), of one pane alone, by its own ids; the first stays."""
-        start, count = self.starts[number], int(self.planes[number].max())
-        return np.concatenate([values[:1], values[start + 1 : start + 1 + count]])
+        start, stop = (*self.starts, len(values) - 1)[number : number + 2]
+        return np.concatenate([values[:1], values[start + 1 : stop + 1]])
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_dtn.segment.clicks import Seeds, grow
+from napari_dtn.segment.patches import rectangle_of
 from napari_dtn.segment.windows import lay
 from napari_dtn.session.evidence import Mark, Stack
-from napari_dtn.session.mask import Mask, rectangle_of
+from napari_dtn.session.mask import Mask
 from napari_dtn.session.view import Look, View
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_dtn.segment.patches import Rectangle
     from napari_dtn.session.evidence import Evidence
-    from napari_dtn.session.mask import Rectangle
     from napari_dtn.session.prompts import Active, Point
     from napari_dtn.settings import Box, ClickSettings
 

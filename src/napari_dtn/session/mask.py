@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from napari_dtn.segment.extents import Extent
+from napari_dtn.segment.patches import Rectangle, rectangle_of
 from napari_dtn.segment.windows import lay
-
-Rectangle = tuple[int, int, int, int]  # y0, y1, x0, x1
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,21 +100,6 @@ class Mask:
         out = np.zeros(self.shape, bool)
         out[self.box] = self.inside
         return out if dtype is None else out.astype(dtype)
-
-
-def rectangle_of(plane: NDArray[np.bool_], corner: tuple[int, int]) -> Rectangle:
-    """Return the smallest rectangle that holds the True pixels of a plane, of which there are some.
-
-    Parameters
-    ----------
-    plane
-        ``(height, width)``.
-    corner
-        Its first pixel in the slice, (y, x).
-    """
-    ends = (_ends(np.asarray(plane.any(axis=axis))) for axis in (1, 0))
-    (y0, y1), (x0, x1) = ((a + start, b + start) for (a, b), start in zip(ends, corner, strict=True))
-    return y0, y1, x0, x1
 
 
 def _ends(along: NDArray[np.bool_]) -> tuple[int, int]:

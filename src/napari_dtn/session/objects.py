@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_dtn.segment.extents import Extent
-    from napari_dtn.segment.patches import Patch
-    from napari_dtn.session.mask import Rectangle
+    from napari_dtn.segment.patches import Patch, Rectangle
 
 
 def rectangles(*groups: Iterable[Extent]) -> dict[int, Rectangle]:

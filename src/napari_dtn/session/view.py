@@ -13,7 +13,8 @@ from napari_dtn.session.prompts import box_words
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping
 
-    from napari_dtn.session.mask import Mask, Rectangle
+    from napari_dtn.segment.patches import Rectangle
+    from napari_dtn.session.mask import Mask
     from napari_dtn.session.prompts import Active
     from napari_dtn.settings import Box, ClickSettings
 

@@ -20,9 +20,11 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -72,33 +74,31 @@ def demo(arguments: list[str]) -> int:
 
 
 def test(arguments: list[str]) -> int:
-    """Run the linters, build the documentation, run the tests; report every part that failed."""
+    """Run the linters, build the documentation, run the tests; report every part that failed.
+
+    The tests that open windows, half of the work, run beside all else, and their output follows; not so where
+    paths of tests are given.
+    """
     install_system_packages(required=True)
     environment = make_environment("all", "test")
+    if any((ROOT / one.split("::")[0]).exists() for one in arguments):
+        return check(["pytest", *arguments], environment)
+    # One thread each: those of two runs would wait for one another.
+    environment = {"OMP_NUM_THREADS": "1", **environment}
+    with beside("the tests that open windows", ["pytest", WINDOWS, *arguments], environment) as windows:
+        code = check(["pytest", "tests", f"--ignore={WINDOWS}", *arguments], environment)
+    found = {code, windows.returncode} - {NO_TESTS}  # -k and the like may find none in one part
+    return next((one for one in found if one), 0) if found else NO_TESTS
+
+
+def check(tests: list[str], environment: dict[str, str]) -> int:
+    """Run the linters, build the documentation, run some tests; return the exit code."""
     failed = failures({**LINTERS, **DOCS}, environment)
     say("pytest, on a virtual display")  # which pytest-xvfb opens and closes
-    code = run_tests(arguments, environment)
+    code = run(tests, environment)
     if failed:
         say(f"failed before pytest: {', '.join(failed)}")
-    return code or int(bool(failed))
-
-
-def run_tests(arguments: list[str], environment: dict[str, str]) -> int:
-    """Run the tests that open windows beside all others, whose output follows; or those of given paths."""
-    if any((ROOT / one.split("::")[0]).exists() for one in arguments):
-        return run(["pytest", *arguments], environment)
-    others = [str(BIN / "pytest"), "tests", f"--ignore={WINDOWS}", *arguments]
-    environment = {"OMP_NUM_THREADS": "1", **environment}  # threads of two runs would wait for one another
-    with tempfile.TemporaryFile() as output:
-        with subprocess.Popen(others, cwd=ROOT, env=environment, stdout=output, stderr=output) as running:
-            code = run(["pytest", WINDOWS, *arguments], environment)
-            running.wait()
-        say("pytest, all tests without a window")
-        output.seek(0)
-        shutil.copyfileobj(output, sys.stdout.buffer)
-        sys.stdout.flush()
-    found = {code, running.returncode} - {NO_TESTS}  # -k and the like may find none in one part
-    return next((one for one in found if one), 0) if found else NO_TESTS
+    return 1 if failed and code in (0, NO_TESTS) else code
 
 
 def lint(arguments: list[str]) -> int:
@@ -242,6 +242,24 @@ def run(command: list[str], environment: dict[str, str]) -> int:
         # Ctrl-C reaches the program as well, which may have something to save: wait for it.
         with contextlib.suppress(KeyboardInterrupt):
             return process.wait()
+
+
+@contextlib.contextmanager
+def beside(name: str, command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen]:
+    """Run a program of the environment beside what follows; print its output at the end, or when stopped."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    with tempfile.TemporaryFile() as output:
+        command = [str(BIN / command[0]), *command[1:]]
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+        try:
+            yield process
+            process.wait()
+        finally:
+            process.terminate()
+            say(name)
+            output.seek(0)
+            shutil.copyfileobj(output, sys.stdout.buffer)
+            sys.stdout.flush()
 
 
 def must(command: list[str], environment: dict[str, str], *, quiet: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,19 @@ def _save_tiny(path: Path, **shape: object) -> Path:
 def _plugins() -> None:
     """Let napari find the installed plugins, as it does when its window opens."""
     PluginManager.instance().discover()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _modules_are_not_garbage(_plugins: None) -> Iterator[None]:
+    """Load what every window needs; garbage collections, several a test, then pass it over."""
+    import napari_dtn._napari.click_panel
+    import napari_dtn._napari.finetune_panel
+    import napari_dtn._napari.predict_panel  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -173,7 +173,7 @@ def _scratch(task: Task) -> dict[str, Any]:
     parent = load_model(PARENT, task.options.device)
     torch.manual_seed(task.seed)
     network = build_network(parent.card.network).to(parent.device)
-    return _taught(task, replace(parent, network=network), SCRATCH)
+    return _taught(task, parent.changed(network, f"random weights of {task.seed}"), SCRATCH)
 
 
 def _taught(task: Task, parent: Model, settings: FineTuneSettings) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from napari_dtn.settings import FineTuneSettings
 from napari_dtn.teach import finetune as module
 from napari_dtn.teach.data import TeachData
 from napari_dtn.teach.events import Ended, Scored, Started, Stepped
-from napari_dtn.teach.finetune import TeachRequest, TeachRun, finetune
+from napari_dtn.teach.finetune import TeachRequest, TeachRun, adapted_to, finetune
 from napari_dtn.teach.library import Library
 from napari_dtn.teach.splitting import split
 from napari_dtn.train.validation import validate
@@ -271,3 +271,11 @@ def test_several_classes_are_learned(parent: Model, data: TeachData, tmp_path: P
     assert run.best().card.class_names == ("boundary", "inside", "dark")
     assert run.best().card.network.n_classes == 3
     assert max(one.val_auc for one in scores) > scores[0].val_auc + 0.1
+
+
+def test_an_adapted_model_is_not_taken_for_its_parent(parent: Model, data: TeachData) -> None:
+    """Exported graphs are kept by a model's identity: those of the parent do not see as it does."""
+    adapted, again = adapted_to(parent, data), adapted_to(parent, data)
+    assert adapted.sha256 == again.sha256 != parent.sha256
+    dark = replace(data, image=data.image // 2)
+    assert adapted_to(parent, dark).sha256 != adapted.sha256

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -101,6 +101,21 @@ class Model:
     card: ModelCard
     sha256: str
     device: torch.device
+
+    def changed(self, network: DenseTransformerNetwork, how: str, card: ModelCard | None = None) -> Model:
+        """Return what became of this model, as another: what is kept of this one (its exports) is not its.
+
+        Parameters
+        ----------
+        network
+            The other network.
+        how
+            What was done, with all that it depends on.
+        card
+            The other's; left out, the same.
+        """
+        identity = hashlib.sha256(f"{self.sha256} {how}".encode()).hexdigest()
+        return replace(self, network=network, card=card or self.card, sha256=identity)
 
 
 def find_model(name_or_path: str | Path) -> Path:

@@ -41,9 +41,8 @@ def with_classes(model: Model, names: tuple[str, ...]) -> Model:
     network = copy.deepcopy(model.network)
     network.settings = replace(network.settings, n_classes=len(names))
     network.head = _head(model, names).to(model.device)
-    return replace(
-        model, network=network, card=replace(model.card, network=network.settings, class_names=names)
-    )
+    card = replace(model.card, network=network.settings, class_names=names)
+    return model.changed(network, f"with the classes {names}", card)
 
 
 def _head(model: Model, names: tuple[str, ...]) -> nn.Conv2d:

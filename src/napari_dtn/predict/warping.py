@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,6 +82,5 @@ def effective_patch(predictor: Predictor, z: int, pixel: tuple[int, int]) -> tup
 
 def frozen(predictor: Predictor) -> Predictor:
     """Return the same model, its warps frozen to the identity, set up alike."""
-    model, network = predictor.model, without_warp(predictor.model.network)
-    model = replace(model, network=network, sha256=f"{model.sha256} without warp")  # exports are kept by it
+    model = predictor.model.changed(without_warp(predictor.model.network), "without warp")
     return type(predictor).of(model, predictor.volume, predictor.settings, predictor.intensity)

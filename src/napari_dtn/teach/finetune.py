@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import shutil
 import time
@@ -224,9 +225,10 @@ def adapted_to(model: Model, data: TeachData) -> Model:
     data
         The volume; its annotation is not read.
     """
-    views = data.views(model.card.patch_size, model.card.network.context)
+    views = list(data.views(model.card.patch_size, model.card.network.context))
+    seen = hashlib.sha256(b"".join(view.tobytes() for view in views)).hexdigest()
     images = (torch.from_numpy(view).to(model.device) for view in views)
-    return replace(model, network=adapted(model.network, images))
+    return model.changed(adapted(model.network, images), f"adapted to {seen}")
 
 
 def finetune(request: TeachRequest, resume: bool = False) -> TeachRun:

@@ -228,8 +228,8 @@ class TrainSettings:
     weight_decay
         Decoupled weight decay of the convolutions.
     pull
-        Where nothing is annotated, how much it counts that the network sees what it saw at the start; what is
-        annotated counts 1.
+        Where nothing is annotated, how much it counts that the network sees what the moving average of its
+        weights sees, which begins as the start; what is annotated counts 1.
     freeze
         ``encoder`` keeps the weights of the way down as they are.
     statistics
@@ -302,7 +302,7 @@ class FineTuneSettings:
     freeze
         What keeps the weights that it has: ``nothing``, or the ``encoder``, the way down.
     pull
-        How strongly the model is held to what it saw before it learned, where nothing is annotated.
+        How strongly the model is held to what it saw until then, where nothing is annotated.
     adapt
         First let the network see what the volume looks like: the statistics of its batch normalisations are
         taken from windows of the volume, annotated or not, and kept while it learns.

@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("xdotool") is None, reason="xdotool is not installed"),
 ]
 UNSEEN = 6  # a slice without strokes
-SECONDS = 60  # of training; the goal allows 120
+SECONDS = 45  # of training; the goal allows 120
 EAGER = PredictSettings(backend="eager", precision="float32")
 AGAIN = """
 import sys, napari, numpy as np

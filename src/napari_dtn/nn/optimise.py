@@ -16,6 +16,8 @@ from napari_dtn.nn.normalising import norms
 from napari_dtn.nn.replay import Replayed
 from napari_dtn.settings import TrainSettings
 
+_MIRRORS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))  # axes that are flipped
+
 
 class Trainee:
     """A network in training: its weights, their moving average and the optimiser's memory.
@@ -37,7 +39,6 @@ class Trainee:
         keep_freed_memory()
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(network).eval().requires_grad_(False)
-        self.start = copy.deepcopy(self.average) if settings.pull else None
         self.settings = settings
         self.bfloat16 = bfloat16
         if settings.freeze == "encoder":
@@ -76,17 +77,25 @@ class Trainee:
         return loss.detach()
 
     def _pull(self, image: Tensor, logits: Tensor, annotation: Tensor) -> Tensor:
-        """Where nothing is annotated, to see what was seen at the start."""
-        if self.start is None:
+        """Where nothing is annotated, to see what the average sees in the image and its mirror images.
+
+        Source: mean teachers, arXiv 1703.01780.
+        """
+        if not self.settings.pull:
             return logits.new_zeros(())
         with torch.no_grad():
-            seen = self.start(image)
-        return self.settings.pull * distillation(logits, seen, annotation)
+            views = [self.average(image.flip(axes)).flip(axes) for axes in _MIRRORS]
+        return self.settings.pull * distillation(logits, torch.stack(views).mean(0), annotation)
 
     @torch.no_grad()
     def _follow(self, iteration: int) -> None:
-        """Let the average move towards the weights: fast at first, while they still move far."""
-        decay = min(self.settings.average, (1 + iteration) / (10 + iteration))
+        """Let the average move towards the weights: fast at first, while they still move far.
+
+        Not so where it teaches: what is known at the start is to be forgotten slowly.
+        """
+        decay = self.settings.average
+        if not self.settings.pull:
+            decay = min(decay, (1 + iteration) / (10 + iteration))
         torch._foreach_lerp_(list(_floats(self.average)), list(_floats(self.network)), 1 - decay)
 
     def tensors(self) -> dict[str, Tensor]:

@@ -83,7 +83,7 @@ def plan(amount: Amount, patch_size: int, settings: FineTuneSettings, device: st
 
     The less is annotated, the more random changes it needs to stand for all the rest, and the sooner nothing
     more can be learned from it. Strokes leave most of each patch open: there the model is held to what it
-    saw before, unless several classes make its last layer new.
+    saw until then, unless several classes make its last layer new.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def plan(amount: Amount, patch_size: int, settings: FineTuneSettings, device: st
     pull: Strength = _chosen(settings.pull, "none" if much or several else "strong")
     freeze: Freeze = "nothing" if settings.freeze == "auto" else settings.freeze
     train = TrainSettings(
-        iterations=settings.iterations or (80 if little else 1000 if much else 150),
+        iterations=settings.iterations or (160 if little else 1000 if much else 320),
         batch_size=settings.batch_size or (16 if device != "cpu" else 4 if much else 2),
         patch_size=patch_size,
         learning_rate=settings.learning_rate or 1e-3,
@@ -137,7 +137,7 @@ def plan_lines(plan: Plan, amount: Amount) -> tuple[str, ...]:
         *adapted,
         f"at most {train.iterations} steps of {train.batch_size} patches, or {duration(plan.seconds)}",
         f"learning rate {train.learning_rate:g}; {frozen}",
-        f"random changes of the patches: {plan.augment}; pull towards what it saw before: {plan.pull}",
+        f"random changes of the patches: {plan.augment}; pull towards what it saw until then: {plan.pull}",
     )
 
 

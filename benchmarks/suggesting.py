@@ -190,8 +190,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--patches", type=int, default=2, help="annotated in a round, two strokes each")
     parser.add_argument("--looks", type=int, default=LOOKS, help="parts of slices that a suggestion looks at")
-    parser.add_argument("--steps", type=int, default=80, help="of each training; 20 are its warm-up")
-    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=0, help="of each training; 0 as the plan says")
+    parser.add_argument("--batch", type=int, default=0, help="patches a step; 0 as the plan says")
     options = parser.parse_args()
     if options.quick:
         options.seeds, options.rounds, options.steps = [0], 1, 2

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog, QLabel, QMessageBox
 
 from napari_dtn.metrics import boundary_target
 from napari_dtn.nn.checkpoint import load_model
+from napari_dtn.teach.events import Ended, Scored
 from napari_dtn.teach.library import Library
 from support.finetune import PATIENCE, begin, control, rest, say_all, start_from
 
@@ -214,3 +215,18 @@ def test_the_library_compares_reverts_renames_deletes_restores_shares(
     press(0, "share")
     assert load_model(tmp_path / "m.safetensors", "cpu").card.name in ("mine", "ours")
     assert second.date in dates
+
+
+@pytest.mark.parametrize(
+    ("later", "advice"), [(0.95, "keep it, or discard it"), (0.8, "annotate more places")]
+)
+def test_what_to_do_with_it_follows_from_what_is_held_out(taught, later: float, advice: str) -> None:
+    said = []
+    taught.teaching.said.connect(said.append)
+    events = [
+        Scored(step, step, 0.5, 0.5, auc, step == 0 or auc > 0.9) for step, auc in ((0, 0.9), (20, later))
+    ]
+    for event in [*events, Ended(events[0], "finished")]:
+        taught.teaching.lane.stepped.emit(event)
+    assert said[-1].startswith("All steps are made: ")
+    assert advice in said[-1]

@@ -204,9 +204,15 @@ class Teaching(QObject):
             self.said.emit(f"Going on from step {step.iteration}." if step.iteration else "Training …")
         elif isinstance(step, Ended):
             self._waiting = True
-            self.said.emit(f"{_ENDS[step.why]}: keep it, or discard it.")
+            self.said.emit(f"{_ENDS[step.why]}: {self._advice()}.")
         else:
             self._on_own(step)
+
+    def _advice(self) -> str:
+        """What to do with a training that has ended; nothing is held out where scores are NaN."""
+        if self._best <= self._first:
+            return "what is held out was seen best before. Discard it, annotate more places, train again"
+        return "keep it, or discard it"
 
     def _on_own(self, step: Any) -> None:
         if isinstance(step, tasks.Looked):

@@ -313,6 +313,9 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
         if (name, 0) in mean:
             axes.axhline(mean[name, 0], linestyle=style, color="black", linewidth=1, label=name)
     axes.set(xscale="log", xlabel="strokes", ylabel="boundary ROC AUC on z 24-29")
+    counts = sorted({count for _, count in mean if count})
+    axes.set_xticks(counts, labels=[str(count) for count in counts])
+    axes.minorticks_off()
     axes.legend()
     figure.savefig(path, dpi=150)
 

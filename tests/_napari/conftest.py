@@ -53,17 +53,13 @@ def _plugins() -> None:
     PluginManager.instance().discover()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _modules_are_not_garbage(_plugins: None) -> Iterator[None]:
-    """Load what every window needs; garbage collections, several a test, then pass it over."""
-    import napari_dtn._napari.click_panel
-    import napari_dtn._napari.finetune_panel
-    import napari_dtn._napari.predict_panel  # noqa: F401
+@pytest.fixture(autouse=True)
+def _what_stays_is_not_searched() -> None:
+    """Let garbage collections pass over what earlier tests left: modules, and what napari keeps.
 
-    gc.collect()
+    There are several a test, at each layer that is removed, and they would take longer with each test.
+    """
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -275,6 +275,7 @@ def test_a_region_fills_in_while_live_waits(qtbot, panel, shown, monkeypatch, tm
 
 
 def test_a_job_that_ends_leaves_the_collections_of_others_short() -> None:
+    gc.unfreeze()  # what earlier tests left
     before = gc.get_freeze_count()
     with short_collections():
         with short_collections():

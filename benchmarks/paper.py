@@ -11,6 +11,7 @@
     python benchmarks/paper.py folds        two models that each saw half, for benchmarks/train_edges.py
     python benchmarks/paper.py slices       whole slices instead of tiles
     python benchmarks/paper.py where        the scores without the pixels near which the truth changes
+    python benchmarks/paper.py ceiling      the bundled models averaged over mirror images and with each other
     python benchmarks/paper.py robustness   magnified, stretched, sheared, deformed slices; ISBI 2012
     python benchmarks/paper.py page         write what is known into docs/paper.md
 
@@ -31,6 +32,7 @@ import page
 import pascal
 import runs
 import torch
+from ceiling import averages
 from edges_of_truth import areas_off_edges
 from experiments import BEST, DTN, FIGURE3, FOLDS, PROTOCOL, ROBUST, SCREENS, UNET
 from robustness import changed_slices, isbi
@@ -52,6 +54,7 @@ Rows = list[dict[str, Any]]
 VOC = Path("../shared/data/VOCdevkit/VOC2012")
 SHOWN = (85, 92)  # the slices of Figure 4
 PROVED = 3
+BUNDLED = ("dtn-snemi3d", "unet-snemi3d")
 _SCORES = (
     "name",
     "seed",
@@ -214,6 +217,12 @@ def where(options: argparse.Namespace) -> Rows:
     ]
 
 
+def ceiling(options: argparse.Namespace) -> Rows:
+    """Score the bundled models averaged over mirror images, and with each other."""
+    volume, labels = runs.volume_and_labels(options.data)
+    return averages(BUNDLED, volume, labels, runs.tested(options), runs.SCORED)
+
+
 def robustness(options: argparse.Namespace) -> Rows:
     """Score models on slices changed in known ways, and on another animal and microscope."""
     models = {e.name: _trained(part, e.name, options.seed) for part, e in _contenders()}
@@ -254,6 +263,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Rows]] = {
         folds,
         slices,
         where,
+        ceiling,
         robust,
         robustness,
         page.page,

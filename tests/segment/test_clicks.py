@@ -6,16 +6,14 @@ import numpy as np
 import pytest
 
 from napari_dtn.segment.clicks import Links, Seeds, grow, split_fragments
-from napari_dtn.segment.graph import FEATURES, RegionGraph
 
 
 def links_of(*edges: tuple[int, int, float]) -> Links:
     """Fragments in a row of numbers, with the probability of each link."""
     pairs = np.array([edge[:2] for edge in edges], np.int64)
     nodes = int(pairs.max()) + 1
-    features = np.ones((len(edges), len(FEATURES)), np.float32)
-    graph = RegionGraph(nodes, pairs, np.zeros(len(edges), bool), features, np.ones(nodes, np.int64))
-    return Links(graph, np.array([edge[2] for edge in edges], np.float32))
+    probability = np.array([edge[2] for edge in edges], np.float32)
+    return Links(pairs, probability, np.ones(len(edges), np.float32), np.ones(nodes, np.int64))
 
 
 def grown(links: Links, inside: list[int], outside: list[int] = (), threshold: float = 0.5) -> list[int]:

@@ -51,8 +51,29 @@ def agglomerate(
         The object of each fragment, shape (nodes,): ids from 1 in the order of the first fragment; 0 for
         node 0. ``agglomerate(...)[fragments]`` is the segmentation.
     """
-    odds, trust = merge_odds(probability, settings.prior), np.sqrt(contact(graph.features))
-    return _numbered(_SOLVERS[settings.solver](_graph(graph.nodes, graph.edges), odds, trust))
+    return agglomerate_links(graph.nodes, graph.edges, probability, contact(graph.features), settings)
+
+
+def agglomerate_links(
+    nodes: int,
+    edges: NDArray[np.int64],
+    probability: NDArray[np.float32],
+    touching: NDArray[np.float32],
+    settings: SegmentSettings = _DEFAULT,
+) -> NDArray[np.uint32]:
+    """Join fragments of which no more is known than their links.
+
+    Parameters
+    ----------
+    nodes
+        Number of nodes; node 0 is none.
+    edges
+        Pairs of fragments, u < v, shape (E, 2).
+    touching
+        How much the two touch for their size, shape (E,). Others as for :func:`agglomerate`, result too.
+    """
+    odds, trust = merge_odds(probability, settings.prior), np.sqrt(touching)
+    return _numbered(_SOLVERS[settings.solver](_graph(nodes, edges), odds, trust))
 
 
 def agglomerate_in_parts(

@@ -9,7 +9,7 @@ import numpy as np
 from bioimage_cpp.graph import UndirectedGraph, edge_weighted_watershed
 from skimage.graph import MCP_Geometric
 
-from napari_dtn.segment.agglomerate import agglomerate
+from napari_dtn.segment.agglomerate import agglomerate_links
 from napari_dtn.settings import SegmentSettings
 
 if TYPE_CHECKING:
@@ -17,34 +17,40 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_dtn.segment.graph import RegionGraph
-
 _IN, _OUT = 1, 2
 _STEP = 0.01  # what a step costs where there is no boundary at all
 
 
 @dataclass(frozen=True, eq=False)
 class Links:
-    """What may belong together.
+    """Fragments of a slice or stack, and what may belong together.
 
     Parameters
     ----------
-    graph
-        The fragments of a slice or stack, and what touches what.
+    edges
+        Pairs of fragments that touch, u < v, int64, shape (E, 2).
     probability
-        That the two of an edge belong to one object, (E,).
+        That the two of an edge belong to one object, float32, (E,).
+    contact
+        How much they touch for their size, float32, (E,).
+    sizes
+        Pixels of each fragment, int64, (nodes,); node 0 is none.
     """
 
-    graph: RegionGraph
+    edges: NDArray[np.int64]
     probability: NDArray[np.float32]
+    contact: NDArray[np.float32]
+    sizes: NDArray[np.int64]
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes."""
+        return len(self.sizes)
 
     @property
     def nbytes(self) -> int:
         """Bytes that they take."""
-        graph = self.graph
-        return sum(
-            a.nbytes for a in (graph.edges, graph.across, graph.features, graph.sizes, self.probability)
-        )
+        return sum(a.nbytes for a in (self.edges, self.probability, self.contact, self.sizes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +86,8 @@ def grow(links: Links, seeds: Seeds, threshold: float) -> NDArray[np.bool_]:
         Probability of a merge from which joining two fragments gains, in [0.01, 0.99]: lower, and the object
         grows.
     """
-    objects = agglomerate(links.graph, links.probability, SegmentSettings(prior=threshold))
+    settings = SegmentSettings(prior=threshold)
+    objects = agglomerate_links(links.nodes, links.edges, links.probability, links.contact, settings)
     taken = np.isin(objects, objects[np.union1d(seeds.inside, seeds.kept)])
     taken[0] = False
     taken[seeds.kept] = True
@@ -95,7 +102,7 @@ def _side_of(
     links: Links, within: NDArray[np.bool_], mine: NDArray[np.int64], others: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """Return which fragments fall to the first seeds: each path to the others is cut at its weakest link."""
-    nodes, edges = links.graph.nodes, links.graph.edges
+    nodes, edges = links.nodes, links.edges
     used = within[edges].all(axis=1)
     seeds = np.zeros(nodes, np.uint32)
     seeds[mine], seeds[others] = _OUT, _IN

@@ -104,7 +104,7 @@ def view_around(active: Active, mask: Mask, look: Look) -> View:
 
 
 def _doubts_in(stack: Stack, active: Active, mask: Mask, threshold: float) -> list[Doubt]:
-    edges, probability = stack.links.graph.edges, stack.links.probability
+    edges, probability = stack.links.edges, stack.links.probability
     sides = mostly(stack, mask_in(stack.view, mask))[edges]
     told = _told(stack, active)[edges]
     known = np.where(sides.all(axis=1), (told > 0).all(axis=1), (told < 0).any(axis=1))
@@ -121,7 +121,7 @@ def _doubts_in(stack: Stack, active: Active, mask: Mask, threshold: float) -> li
 
 def _told(stack: Stack, active: Active) -> NDArray[np.int8]:
     """Return 1 for the fragments that were included, -1 for those that were excluded, else 0."""
-    told = np.zeros(stack.links.graph.nodes, np.int8)
+    told = np.zeros(stack.links.nodes, np.int8)
     told[nodes_at(stack, active.points(True))] = 1
     told[nodes_at(stack, active.points(False))] = -1
     return told

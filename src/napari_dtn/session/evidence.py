@@ -11,8 +11,8 @@ import numpy as np
 
 from napari_dtn.bounded import Bounded
 from napari_dtn.segment.clicks import Links, split_fragments
+from napari_dtn.segment.evidence import contact
 from napari_dtn.segment.fragments import slice_fragments
-from napari_dtn.segment.graph import RegionGraph
 from napari_dtn.segment.merging import merge_probabilities
 from napari_dtn.segment.planes import borders_across, first_ids, graph_over, measured_plane
 from napari_dtn.settings import usable_cores
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_dtn.segment.graph import Borders
+    from napari_dtn.segment.graph import Borders, RegionGraph
     from napari_dtn.segment.planes import Plane
     from napari_dtn.session.boundaries import Boundaries
     from napari_dtn.session.view import Pane, View
@@ -215,12 +215,11 @@ def _by_slice(graph: RegionGraph, counts: list[int], wide: range, run: range) ->
     first, last = run.start - wide.start, run.stop - wide.start
     mine = _rows(graph, slice(ends[first], ends[last]))
     probability, found = merge_probabilities(mine), []
+    touching = contact(mine.features)
     for i in range(first, last):
         rows = slice(ends[i] - ends[first], ends[i + 1] - ends[first])
         sizes = graph.sizes[starts[i] : starts[i + 1] + 1]
-        one = _rows(mine, rows)
-        one = replace(one, nodes=counts[i] + 1, edges=one.edges - starts[i], sizes=sizes)
-        found.append(Links(one, probability[rows]))
+        found.append(Links(mine.edges[rows] - starts[i], probability[rows], touching[rows], sizes))
     return found
 
 
@@ -230,13 +229,13 @@ def _rows(graph: RegionGraph, rows: slice) -> RegionGraph:
 
 def _joined(slices: list[Links], starts: NDArray[np.int64]) -> Links:
     """Put the links of all slices together, ids numbered on from slice to slice."""
-    sizes = np.concatenate([[0], *(one.graph.sizes[1:] for one in slices)])
-    edges = np.concatenate([one.graph.edges + start for one, start in zip(slices, starts, strict=True)])
-    across, features, probability = (
-        np.concatenate(column)
-        for column in zip(*((s.graph.across, s.graph.features, s.probability) for s in slices), strict=True)
+    edges = [one.edges + start for one, start in zip(slices, starts, strict=True)]
+    return Links(
+        np.concatenate(edges),
+        np.concatenate([one.probability for one in slices]),
+        np.concatenate([one.contact for one in slices]),
+        np.concatenate([[0], *(one.sizes[1:] for one in slices)]),
     )
-    return Links(RegionGraph(len(sizes), edges, across, features, sizes), probability)
 
 
 def _points(marks: tuple[Mark, ...], side: bool, pane: Pane) -> NDArray[np.int64]:

@@ -108,7 +108,7 @@ def _object_in(stack: Stack, active: Active, threshold: float) -> list[Plane]:
     """Return the object in each pane of a view."""
     inside, outside = (nodes_at(stack, active.points(kind)) for kind in (True, False))
     base = None if active.base is None else mask_in(stack.view, active.base)
-    nodes = stack.links.graph.nodes
+    nodes = stack.links.nodes
     kept = np.zeros(nodes, bool) if base is None else mostly(stack, base)
     taken = grow(stack.links, Seeds(inside, outside, np.flatnonzero(kept)), threshold)
     found = [stack.of_pane(i, taken)[plane] for i, plane in enumerate(stack.planes)]
@@ -155,7 +155,7 @@ def mask_in(view: View, mask: Mask) -> list[Plane]:
 
 def mostly(stack: Stack, mask: list[Plane]) -> NDArray[np.bool_]:
     """Return the fragments that are in a mask, given by pane, for the most part."""
-    sizes = stack.links.graph.sizes
+    sizes = stack.links.sizes
     covered = np.zeros(len(sizes), np.int64)
     for start, plane, inside in zip(stack.starts, stack.planes, mask, strict=True):
         there = np.bincount(plane[inside])

@@ -13,6 +13,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_dtn.annotate import open_annotations
+from napari_dtn.segmenting import segment_steps
+from napari_dtn.volume.writing import write_image
 from support.canvas import canvas_of
 from support.clicking import (
     FIRST,
@@ -27,6 +29,7 @@ from support.clicking import (
     rest,
     work,
 )
+from support.rooms import by_walls
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,6 +128,27 @@ def test_the_slider_regrows_the_object(qtbot, panel) -> None:
 
 def test_through_the_slices(qtbot, panel) -> None:
     begin(qtbot, panel)
+    control(panel, "mode").setCurrentIndex(1)
+    click(qtbot, panel, THIRD)
+    assert work(panel)[:, 48, 48].all()
+
+
+def test_boundaries_whose_graph_was_kept_are_not_cut_again(qtbot, panel, tmp_path, monkeypatch) -> None:
+    for module in ("segmenting.running", "session.kept_evidence"):
+        monkeypatch.setattr(f"napari_dtn.{module}.merge_probabilities", by_walls)
+    layer = panel._viewer.layers["em boundaries"]
+    stored = tmp_path / "em boundaries.zarr"
+    write_image(stored, layer.data, voxel_size=(30, 6, 6), attributes={})
+    for _ in segment_steps(stored, tmp_path / "all.zarr", keep_graph=True):
+        pass
+    panel._viewer.layers.remove(layer)
+    layer.metadata["napari_dtn"]["path"] = str(stored)
+    panel._viewer.add_layer(layer)
+    panel._viewer.layers.selection.active = panel._viewer.layers["em"]
+    control(panel, "source").setCurrentIndex(0)
+    monkeypatch.delattr("napari_dtn.session.evidence.slice_fragments")
+    begin(qtbot, panel)
+    assert "found whole at once" in control(panel, "status").text()
     control(panel, "mode").setCurrentIndex(1)
     click(qtbot, panel, THIRD)
     assert work(panel)[:, 48, 48].all()

@@ -77,7 +77,8 @@ class ClickControls(QWidget):
         self.source = named(
             shrinking_box(),
             f"{NAME}.source",
-            "Where boundaries come from: a model that predicts what you look at, or a predicted layer.",
+            "Where boundaries come from: a model that predicts what you look at, or a predicted layer. Of a "
+            "layer whose graph napari-dtn segment kept, objects through the slices are found at once.",
         )
         self.folder = named(
             QLineEdit(), f"{NAME}.folder", "Where objects and their history are kept, as they are made."

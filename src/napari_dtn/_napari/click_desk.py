@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from napari_dtn.settings import PredictSettings
 
 
+_AT_ONCE = "Click inside an object. The boundaries have their graph, so objects are found whole at once."
+
+
 @dataclass(frozen=True)
 class Source:
     """Where boundaries come from.
@@ -119,7 +122,7 @@ class ClickDesk:
 
         boundaries = _boundaries(image, source, predict)
         self.session = ClickSession(image.volume, boundaries=boundaries, folder=folder)
-        yield self._state("", True)
+        yield self._state(_AT_ONCE if boundaries.graph is not None else "", True)
         boundaries.prepare()
         self.ask(regrown)
         yield from self.run()
@@ -168,13 +171,10 @@ class ClickDesk:
 def _boundaries(image: Snapshot, source: Source, predict: PredictSettings) -> Boundaries:
     from napari_dtn.session.bad_slices import JudgedSlices
     from napari_dtn.session.boundaries import PredictedBoundaries, StoredBoundaries
-    from napari_dtn.volume.writing import bad_slices_of
 
     volume = image.volume
     if not source.model:
-        marked = bad_slices_of(source.path) if source.path else frozenset()
-        bad = frozenset(z + source.origin[0] for z in marked)
-        return StoredBoundaries(source.array, volume.shape, source.origin, bad)
+        return StoredBoundaries.at(source.array, source.path, volume.shape, source.origin)
 
     def make() -> Predictor:
         from napari_dtn.nn.checkpoint import load_model

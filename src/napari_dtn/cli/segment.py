@@ -22,6 +22,7 @@ def segment(
     image: str | None = None,
     box: Box = Box(),
     settings: Annotated[SegmentSettings, Parameter(name="*")] = SegmentSettings(),
+    keep_graph: Annotated[bool, Switch] = False,
     overwrite: Annotated[bool, Switch] = False,
     workers: int = 0,
     scheduler: str = "",
@@ -41,6 +42,8 @@ def segment(
         Of the labels in that image.
     image
         The volume that the boundaries were predicted from; its grey values make better objects.
+    keep_graph
+        Keep fragments and links beside the boundaries: clicks on them then find their objects at once.
     overwrite
         Replace labels that are already there, and begin unfinished work anew.
     workers
@@ -61,6 +64,7 @@ def segment(
         image=None if image is None else open_volume(image),
         roi=box.roi,
         settings=settings,
+        keep_graph=keep_graph,
         overwrite=overwrite,
         workers=workers,
         scheduler=scheduler,

@@ -25,6 +25,7 @@ from napari_dtn.segment.agglomerate import agglomerate, agglomerate_in_parts
 from napari_dtn.segment.graph import Borders, graph_of
 from napari_dtn.segment.joining import joined_borders, whole_borders, whole_fragments
 from napari_dtn.segment.merging import bundled_classifier, merge_probabilities
+from napari_dtn.segmenting.keeping import Linked, check_keepable, graph_beside, write_graph
 from napari_dtn.segmenting.parts import Parts
 from napari_dtn.segmenting.sharing import worked_on
 from napari_dtn.segmenting.source import Source, open_source
@@ -98,6 +99,7 @@ def segment_steps(
     image: Volume | None = None,
     roi: Roi | None = None,
     settings: SegmentSettings | None = None,
+    keep_graph: bool = False,
     overwrite: bool = False,
     workers: int = 0,
     scheduler: str = "",
@@ -120,6 +122,9 @@ def segment_steps(
         Box in voxels of the volume that the boundaries were predicted of; all that there is by default.
     settings
         How boundaries become objects.
+    keep_graph
+        Keep fragments and links beside the boundaries, as ``NAME.zarr.graph``: clicks on these boundaries
+        then find their objects at once.
     overwrite
         Replace labels that are there, and begin unfinished work anew.
     workers
@@ -132,7 +137,7 @@ def segment_steps(
     Raises
     ------
     FileExistsError
-        There are labels already, and ``overwrite`` is not set.
+        There are labels, or a graph, already, and ``overwrite`` is not set.
     ValueError
         The box or the image does not fit, or unfinished work was begun with something else.
     """
@@ -140,9 +145,12 @@ def segment_steps(
     path = Path(output)
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; choose another path, or replace it with --overwrite.")
+    if keep_graph:
+        check_keepable(boundaries, roi or Roi(), overwrite)
     source = open_source(boundaries, roi or Roi(), image)
     job = _job(path, source, chosen, overwrite)
-    return _steps(job, source, path, chosen, workers, scheduler, version)
+    kept = Path(boundaries) if keep_graph else None
+    return _steps(job, source, path, chosen, kept, workers, scheduler, version)
 
 
 def _job(path: Path, source: Source, settings: SegmentSettings, overwrite: bool) -> Job:
@@ -211,6 +219,7 @@ def _steps(
     source: Source,
     path: Path,
     settings: SegmentSettings,
+    kept: Path | None,
     workers: int,
     scheduler: str,
     version: Version,
@@ -229,26 +238,31 @@ def _steps(
     first = first_ids(measured)
     for _ in worked_on(connect, job, unconnected, workers, scheduler, first):
         yield event("borders")
-    objects = _objects(
-        measured, [load_borders(job.table("borders", n)) for n in range(len(job.parts))], settings
-    )
+    tables = [load_borders(job.table("borders", n)) for n in range(len(job.parts))]
+    linked = _linked(measured, tables)
+    objects = _objects(linked, part_of_each(measured), settings)
+    if kept is not None:
+        write_graph(job, graph_beside(kept), linked, first)
     yield event("objects", int(objects.max()))
     _paint(job, source, path, objects, first, version)
     yield event("labels", int(objects.max()))
 
 
-def _objects(
-    measured: list[Measured], borders: list[Borders], settings: SegmentSettings
-) -> NDArray[np.uint32]:
-    """Return the object of each piece of all parts."""
+def _linked(measured: list[Measured], borders: list[Borders]) -> Linked:
     whole = fragment_of_each(measured)
     fragments = whole_fragments(joined_pieces(measured), whole)
     graph = graph_of(whole_borders(joined_borders(borders), whole), fragments)
+    return Linked(graph, merge_probabilities(graph), whole, fragments.slices)
+
+
+def _objects(linked: Linked, part: NDArray[np.int64], settings: SegmentSettings) -> NDArray[np.uint32]:
+    """Return the object of each piece of all parts; ``part`` is the part of each."""
+    graph, whole = linked.graph, linked.whole
     if len(graph.edges) <= _ONE_SOLVER:
-        return agglomerate(graph, merge_probabilities(graph), settings)[whole]
+        return agglomerate(graph, linked.probability, settings)[whole]
     parts = np.empty(graph.nodes, np.int64)
-    parts[whole[::-1]] = part_of_each(measured)[::-1]  # of several, the first
-    return agglomerate_in_parts(graph, merge_probabilities(graph), parts, settings)[whole]
+    parts[whole[::-1]] = part[::-1]  # of several, the first
+    return agglomerate_in_parts(graph, linked.probability, parts, settings)[whole]
 
 
 def _paint(

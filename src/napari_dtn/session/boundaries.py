@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_dtn.bounded import Bounded
 from napari_dtn.segment.windows import lay
+from napari_dtn.segmenting.keeping import kept_graph
 from napari_dtn.session.bad_slices import JudgedSlices
 from napari_dtn.volume.writing import bad_slices_of
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from napari_dtn.nn.checkpoint import Model
     from napari_dtn.predict import Predictor
+    from napari_dtn.segment.kept_graph import KeptGraph
     from napari_dtn.settings import Box, PredictSettings
     from napari_dtn.volume.opening import Volume
 
@@ -27,10 +29,14 @@ PANE = 512  # pixels of a side: what is predicted at least
 
 
 class Boundaries(Protocol):
-    """Probabilities of boundary of a volume, or of a box of it, and its slices that are no good."""
+    """Probabilities of boundary of a volume, or of a box of it, and its slices that are no good.
+
+    Where the fragments of the box, and their links, were found and kept before, there is a graph of them.
+    """
 
     box: Box
     bad: Container[int]
+    graph: KeptGraph | None
 
     def prepare(self) -> None:
         """Get ready for the first :meth:`read`."""
@@ -53,6 +59,8 @@ class StoredBoundaries:
         First voxel of the array in the volume, (Z, Y, X).
     bad
         Slices of the volume that objects are led past.
+    graph
+        Of the array's fragments, where there is one.
 
     Raises
     ------
@@ -66,8 +74,10 @@ class StoredBoundaries:
         shape: Shape,
         origin: Shape = (0, 0, 0),
         bad: Container[int] = frozenset(),
+        graph: KeptGraph | None = None,
     ) -> None:
         self.bad: Container[int] = bad
+        self.graph = graph
         self._array, self._origin = array, origin
         z, y, x = (slice(start, start + size) for start, size in zip(origin, array.shape, strict=True))
         self.box = z, y, x
@@ -82,11 +92,16 @@ class StoredBoundaries:
 
     @staticmethod
     def of(prediction: Volume, volume: Volume) -> StoredBoundaries:
-        """Lay a prediction over the volume by its stored place, with the slices that it was found bad in."""
+        """Lay a prediction over the volume by its stored place, with all that is known of it on disk."""
         z, y, x = (round(a - b) for a, b in zip(prediction.origin, volume.origin, strict=True))
-        marked = bad_slices_of(prediction.path) if prediction.path else frozenset()
-        bad = frozenset(one + z for one in marked)
-        return StoredBoundaries(prediction.data, volume.shape, (z, y, x), bad)
+        return StoredBoundaries.at(prediction.data, prediction.path, volume.shape, (z, y, x))
+
+    @staticmethod
+    def at(array: Any, path: str | None, shape: Shape, origin: Shape) -> StoredBoundaries:
+        """Lay an array over the volume, with the bad slices and the graph that are on disk with its file."""
+        marked = bad_slices_of(path) if path else frozenset()
+        bad = frozenset(one + origin[0] for one in marked)
+        return StoredBoundaries(array, shape, origin, bad, kept_graph(path, origin) if path else None)
 
     def read(self, z: int, y: slice, x: slice) -> NDArray[np.float32]:
         """Return a window of a slice, in [0, 1]."""
@@ -119,6 +134,7 @@ class PredictedBoundaries:
         memory: int = 2**30,
         bad: Container[int] = frozenset(),
     ) -> None:
+        self.graph: KeptGraph | None = None
         self.bad: Container[int] = bad
         self._make, self._shape = make, shape
         self.box = slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])

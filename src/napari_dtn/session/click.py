@@ -11,9 +11,9 @@ from psygnal import Signal
 from napari_dtn.session.boundaries import PredictedBoundaries
 from napari_dtn.session.committed import Committed
 from napari_dtn.session.doubts import Doubt
-from napari_dtn.session.evidence import Evidence
 from napari_dtn.session.growing import Grown, Searching
 from napari_dtn.session.keeping import KeptFolder
+from napari_dtn.session.kept_evidence import evidence_of
 from napari_dtn.session.prompts import Active, Prompt, plain, plain_box, voxel_of
 from napari_dtn.session.work import Work
 from napari_dtn.settings import Box, ClickSettings, PredictSettings
@@ -103,7 +103,7 @@ class ClickSession:
         if boundaries is None:
             assert model is not None
             boundaries = PredictedBoundaries.of(model, volume, predict or PredictSettings(), memory)
-        self._evidence = Evidence(boundaries, volume.data, memory)
+        self._evidence = evidence_of(boundaries, volume.data, memory)
         self._kept.on_leaving(self._evidence.close)
         self._work = Work(self.objects, self._evidence, volume.shape, settings, self._on_work)
 

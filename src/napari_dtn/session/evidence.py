@@ -19,14 +19,17 @@ from napari_dtn.settings import usable_cores
 from napari_dtn.volume.intensity import Intensity, estimate_intensity, normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from napari_dtn.segment.graph import Borders, RegionGraph
+    from napari_dtn.segment.patches import Rectangle
     from napari_dtn.segment.planes import Plane
     from napari_dtn.session.boundaries import Boundaries
+    from napari_dtn.session.prompts import Active
     from napari_dtn.session.view import Pane, View
+    from napari_dtn.settings import Box, ClickSettings
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +101,10 @@ class Evidence:
         """Stop what is being made."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def ahead(self, active: Active, settings: ClickSettings, box: Box) -> dict[int, Rectangle]:
+        """Return the rectangles that an object will lie in, by slice, as far as that is known beforehand."""
+        return {}
+
     def steps(self, view: View, marks: dict[int, tuple[Mark, ...]]) -> Iterator[int | Stack]:
         """Make what is in a view.
 
@@ -132,15 +139,17 @@ class Evidence:
         return self._cache.made(("plane", cut), lambda: self._made_plane(cut))
 
     def _made_plane(self, cut: _Cut) -> Plane:
-        pane, corner = cut.pane, (cut.pane.y[0], cut.pane.x[0])
+        pane = cut.pane
         if cut.marks:
             whole = self._plane(replace(cut, marks=()))
-            sides = (_points(cut.marks, side, pane) for side in (True, False))
-            return measured_plane(
-                split_fragments(whole.fragments, whole.boundary, *sides), whole.boundary, whole.grey, corner
-            )
+            split = split_fragments(whole.fragments, whole.boundary, *sides_of(cut.marks, pane))
+            return measured_plane(split, whole.boundary, whole.grey, whole.corner)
+        return self._measured(pane, slice_fragments)
+
+    def _measured(self, pane: Pane, cut: Callable[[NDArray[np.float32]], NDArray[np.uint32]]) -> Plane:
+        """Measure a pane whose boundaries are cut so."""
         boundary = self.boundaries.read(pane.z, *pane.window)
-        return measured_plane(slice_fragments(boundary), boundary, self._grey(pane), corner)
+        return measured_plane(cut(boundary), boundary, self._grey(pane), (pane.y[0], pane.x[0]))
 
     def _grey(self, pane: Pane) -> NDArray[np.float32] | None:
         intensity = self._intensity.result()
@@ -238,8 +247,12 @@ def _joined(slices: list[Links], starts: NDArray[np.int64]) -> Links:
     )
 
 
+def sides_of(marks: tuple[Mark, ...], pane: Pane) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the pixels in a window that marks include, and that they exclude, (N, 2) each."""
+    return _points(marks, True, pane), _points(marks, False, pane)
+
+
 def _points(marks: tuple[Mark, ...], side: bool, pane: Pane) -> NDArray[np.int64]:
-    """Return the pixels of one side's marks in a window, (N, 2)."""
     found = [(y - pane.y[0], x - pane.x[0]) for y, x, inside in marks if inside == side]
     return np.array(found, np.int64).reshape(-1, 2)
 

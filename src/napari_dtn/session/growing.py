@@ -81,7 +81,7 @@ def grow_steps(
         Progress, and the object each time that the view was searched; the last is finished.
     """
     look = Look(settings, box, evidence.boundaries.bad)
-    marks, view = opposing_marks(active), look.first(active)
+    marks, view = opposing_marks(active), look.first(active, evidence.ahead(active, settings, box))
     finished = False
     while not finished:
         for step in evidence.steps(view, marks):

@@ -108,10 +108,17 @@ class Look:
     box: Box
     bad: Container[int] = frozenset()
 
-    def first(self, active: Active) -> View:
+    def first(self, active: Active, ahead: Mapping[int, Rectangle] | None = None) -> View:
         """Return where to look first: around what was said, and around what the object was.
 
         Through the slices, these are the slices where something was said or is, and those beside them.
+
+        Parameters
+        ----------
+        active
+            The object.
+        ahead
+            The rectangles that it will lie in, by slice, as far as that is known.
 
         Raises
         ------
@@ -120,7 +127,9 @@ class Look:
         """
         self._check(active)
         through, said = self.settings.volume, _places(active.points(True) + active.points(False))
-        was = active.base.rectangles() if active.base is not None else {}
+        was = dict(ahead or {})
+        for z, place in (active.base.rectangles() if active.base is not None else {}).items():
+            was[z] = _hull(place, was.get(z))
         slices = {z for z in {*said, *was} if z not in self.bad} if through else {*said}
         windows: Windows = {}
         for z in slices:

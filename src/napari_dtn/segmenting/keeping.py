@@ -1,0 +1,144 @@
+"""The graph that a volume was segmented by, kept beside its boundaries for clicks to use."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+from scipy.ndimage import find_objects
+
+from napari_dtn.durable import make_durable
+from napari_dtn.segment.evidence import contact
+from napari_dtn.segment.kept_graph import IMAGE, KeptGraph, save_tables
+from napari_dtn.volume.writing import read_attributes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_dtn.segment.graph import RegionGraph
+    from napari_dtn.segmenting.work import Job
+    from napari_dtn.settings import Roi
+
+_FACTS = "facts.json"
+
+
+def graph_beside(boundaries: str | Path) -> Path:
+    """Return where the graph of some boundaries is kept: ``NAME.zarr.graph``."""
+    path = Path(boundaries)
+    return path.with_name(path.name + ".graph")
+
+
+def kept_graph(boundaries: str | Path, origin: tuple[int, int, int] = (0, 0, 0)) -> KeptGraph | None:
+    """Open the graph beside some boundaries; None where there is none, or one of other boundaries.
+
+    Parameters
+    ----------
+    boundaries
+        Path of what ``napari-dtn predict`` wrote.
+    origin
+        First voxel of the boundaries in the volume, (Z, Y, X).
+    """
+    folder = graph_beside(boundaries)
+    if not (folder / _FACTS).exists():
+        return None
+    kept = json.loads((folder / _FACTS).read_text())
+    if kept["boundaries_from"] != json.loads(json.dumps(read_attributes(boundaries))):
+        return None
+    return KeptGraph.load(folder, origin)
+
+
+def check_keepable(boundaries: str | Path, roi: Roi, overwrite: bool) -> None:
+    """Refuse what could not be kept before any work is done.
+
+    Raises
+    ------
+    ValueError
+        A part alone is segmented.
+    FileExistsError
+        There is a graph already, and ``overwrite`` is not set.
+    """
+    if any(end is not None for ends in (roi.z, roi.y, roi.x) for end in ends):
+        raise ValueError(
+            "The graph is kept of whole boundaries: leave --z, --y and --x out, or --keep-graph."
+        )
+    folder = graph_beside(boundaries)
+    if folder.exists() and not overwrite:
+        raise FileExistsError(f"{folder} exists; replace it with --overwrite, or leave --keep-graph out.")
+
+
+@dataclass(frozen=True, eq=False)
+class Linked:
+    """The fragments of a volume, and what may belong together.
+
+    Parameters
+    ----------
+    graph
+        Of the fragments.
+    probability
+        Of a merge, for each edge, (E,).
+    whole
+        The fragment of each piece of all parts.
+    slices
+        Slice of each fragment, (nodes,): in order.
+    """
+
+    graph: RegionGraph
+    probability: NDArray[np.float32]
+    whole: NDArray[np.int64]
+    slices: NDArray[np.int64]
+
+
+def write_graph(job: Job, folder: Path, linked: Linked, first: NDArray[np.int64]) -> None:
+    """Write a graph into a folder, which appears whole or not at all.
+
+    Parameters
+    ----------
+    job
+        Whose fragments are cut.
+    folder
+        Where it goes; one that is there is replaced.
+    linked
+        What it holds.
+    first
+        What each part adds to its own ids.
+    """
+    made = folder.with_name(folder.name + ".part")
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
+    graph, source = linked.graph, job.fragments
+    image = zarr.create_array(str(made / IMAGE), shape=source.shape, chunks=source.chunks, dtype=np.uint32)
+    places = np.tile(np.array([np.iinfo(np.int32).max, 0] * 2, np.int32), (graph.nodes, 1))
+    for number in range(len(job.parts)):
+        _write_part(job, number, linked.whole[int(first[number]) :], image, places)
+    touching = contact(graph.features)
+    save_tables(made, graph.edges, linked.probability, touching, linked.slices, source.shape[0], places)
+    shutil.copy(job.folder / _FACTS, made)
+    make_durable(made, (file for file in made.rglob("*") if file.is_file()))
+    shutil.rmtree(folder, ignore_errors=True)
+    made.rename(folder)
+
+
+def _write_part(
+    job: Job, number: int, whole: NDArray[np.int64], image: zarr.Array[Any], places: NDArray[np.int32]
+) -> None:
+    """Write the fragments of a part by their own numbers, and widen their rectangles."""
+    z, y, x = job.parts[number]
+    for one in job.parts.good(z):
+        pieces = np.asarray(job.fragments[one, y, x])
+        image[one, y, x] = whole[pieces].astype(np.uint32)
+        lowest = int(pieces.min())
+        for piece, box in enumerate(find_objects((pieces - np.uint32(lowest - 1)).astype(np.int32)), lowest):
+            if box is not None:
+                _widen(places[whole[piece]], box, (y.start, x.start))
+
+
+def _widen(place: NDArray[np.int32], box: tuple[slice, ...], corner: tuple[int, int]) -> None:
+    (y0, y1), (x0, x1) = (
+        (side.start + start, side.stop + start) for side, start in zip(box, corner, strict=True)
+    )
+    place[:] = min(place[0], y0), max(place[1], y1), min(place[2], x0), max(place[3], x1)

@@ -27,7 +27,17 @@ if TYPE_CHECKING:
 def benchmarks(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ModuleType]]:
     """Modules of the folder benchmarks, which is no package."""
     monkeypatch.syspath_prepend(project / "benchmarks")
-    names = ("common", "edges_of_truth", "experiments", "page", "paper", "pascal", "robustness", "runs")
+    names = (
+        "ceiling",
+        "common",
+        "edges_of_truth",
+        "experiments",
+        "page",
+        "paper",
+        "pascal",
+        "robustness",
+        "runs",
+    )
     from importlib import import_module
 
     yield {name: import_module(name) for name in names}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 IMAGE = "fragments.zarr"
 _TABLES = ("first", "rows", "neighbours", "probability", "contact", "places")
-_HOPS, _WEAK = 8, 0.1  # how far around an object is looked at a time, and along which links
+_HOPS = 8  # how far around an object is looked at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +117,7 @@ class KeptGraph:
         """
         found = inside
         while len(found):
-            around = self._around(found)
+            around = self._around(found, threshold)
             mine, others = (1 + np.flatnonzero(np.isin(around, ids)) for ids in (found, outside))
             taken = grow(self.links(around), Seeds(mine, others, np.zeros(0, np.int64)), threshold)
             larger = np.union1d(found, around[taken[1:]])
@@ -137,18 +137,16 @@ class KeptGraph:
             found[int(z) + dz] = int(y0.min()), int(y1.max()), int(x0.min()), int(x1.max())
         return found
 
-    def _around(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return some fragments, those that links lead to, and all that touch these."""
+    def _around(self, ids: NDArray[np.int64], threshold: float) -> NDArray[np.int64]:
+        """Return some fragments, those that some links lead to which speak for a merge, and all beside."""
         known = newest = ids
-        for hop in range(_HOPS + 1):
+        for _ in range(_HOPS):
             entries, _ = self._entries(newest)
-            if hop < _HOPS:
-                entries = entries[self.probability[entries] >= _WEAK]
-            newest = np.setdiff1d(np.asarray(self.neighbours[entries], np.int64), known)
+            linked = entries[self.probability[entries] >= threshold]
+            newest = np.setdiff1d(np.asarray(self.neighbours[linked], np.int64), known)
             known = np.union1d(known, newest)
-            if hop == _HOPS - 1:
-                newest = known
-        return known
+        entries, _ = self._entries(known)
+        return np.union1d(known, np.asarray(self.neighbours[entries], np.int64))
 
     def _entries(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return where the neighbours of some ids stand, and of which of them each is a neighbour."""

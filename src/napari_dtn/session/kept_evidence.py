@@ -32,15 +32,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class _Read:
-    """The fragments of a pane, by their own numbers from 1, (Y, X), and the id of each in the graph."""
+    """The fragments of a pane, by numbers from 1, (Y, X); of each its id in the graph, and its pixels."""
 
     fragments: NDArray[np.uint32]
     ids: NDArray[np.int64]
+    sizes: NDArray[np.int64]
 
     @property
     def nbytes(self) -> int:
         """Bytes that it takes."""
-        return self.fragments.nbytes + self.ids.nbytes
+        return self.fragments.nbytes + self.ids.nbytes + self.sizes.nbytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,23 +96,24 @@ class KeptEvidence(Evidence):
             read.append(pane)
             yield number
         torn = [one for i, pane in enumerate(view.panes) if (one := self._torn(i, pane, read[i], marks))]
-        planes = [one.fragments for one in read]
+        planes, sizes = ([getattr(one, name) for one in read] for name in ("fragments", "sizes"))
         for one in torn:
-            planes[one.number] = one.fragments
-        counts = [len(one.ids) for one in read]
-        for one in torn:
-            counts[one.number] = int(one.fragments.max())
-        starts = np.cumsum([0, *counts[:-1]])
-        links = self._kept_links(view, read, planes, starts)
+            planes[one.number], sizes[one.number] = one.fragments, _sizes(one.fragments)
+        starts = np.cumsum([0, *map(len, sizes[:-1])])
+        links = self._kept_links(view, read, starts, np.concatenate([[0], *sizes]))
         for one in torn:
             links = _replaced(links, self._measured_links(view, planes, one), one, starts)
         yield Stack(view, tuple(planes), starts, links)
 
     def _read(self, pane: Pane) -> _Read:
-        return self._cache.made(("read", pane), lambda: _Read(*self._graph.read(pane.z, *pane.window)))
+        def made() -> _Read:
+            fragments, ids = self._graph.read(pane.z, *pane.window)
+            return _Read(fragments, ids, _sizes(fragments))
+
+        return self._cache.made(("read", pane), made)
 
     def _kept_links(
-        self, view: View, read: list[_Read], planes: list[NDArray[np.uint32]], starts: NDArray[np.int64]
+        self, view: View, read: list[_Read], starts: NDArray[np.int64], sizes: NDArray[np.int64]
     ) -> Links:
         """Return the links that the graph has, by the numbers of the view."""
         links = self._graph.links(np.concatenate([one.ids for one in read]))
@@ -122,13 +124,8 @@ class KeptEvidence(Evidence):
         low, high = pane[links.edges].T
         linked = np.array([*view.linked, False])
         counted = (low == high) | linked[low]
-        sizes = [np.bincount(plane.ravel())[1:] for plane in planes]
-        return Links(
-            number[links.edges[counted]],
-            links.probability[counted],
-            links.contact[counted],
-            np.concatenate([[0], *sizes]),
-        )
+        edges = number[links.edges[counted]]
+        return Links(edges, links.probability[counted], links.contact[counted], sizes)
 
     # ---- what clicks split
 
@@ -168,6 +165,11 @@ def evidence_of(boundaries: Boundaries, image: Any, memory: int) -> Evidence:
     if boundaries.graph is not None:
         return KeptEvidence(boundaries, image, memory, boundaries.graph)
     return Evidence(boundaries, image, memory)
+
+
+def _sizes(fragments: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Return the pixels of each fragment, from the first on."""
+    return np.bincount(fragments.ravel())[1:]
 
 
 def _as_they_are(fragments: NDArray[np.uint32], _: NDArray[np.float32]) -> NDArray[np.uint32]:

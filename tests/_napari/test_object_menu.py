@@ -13,7 +13,7 @@ import trimesh
 from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtGui import QColor
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QColorDialog, QFileDialog, QMessageBox, QWidget
+from qtpy.QtWidgets import QColorDialog, QFileDialog, QLineEdit, QMessageBox, QWidget
 
 from napari_dtn._napari import object_model
 from napari_dtn._napari.job import stop_all_jobs
@@ -174,6 +174,41 @@ def test_locks_and_names_are_set_in_the_table(qtbot, panel) -> None:
     rest(qtbot, panel)
     (one,) = (one for one in table.rows.rows if one.id == TUBE)
     assert (one.name, one.locked) == ("axon", True)
+
+
+def type_into(qtbot, panel: QWidget, number: int, column: int, text: str) -> None:
+    """Double click on a cell, and type."""
+    table, at = control(panel, "objects"), cell(control(panel, "objects"), number, column)
+    QTest.mouseClick(table.viewport(), Qt.LeftButton, Qt.NoModifier, at)
+    QTest.mouseDClick(table.viewport(), Qt.LeftButton, Qt.NoModifier, at)
+    editor = table.viewport().findChild(QLineEdit)
+    editor.selectAll()
+    QTest.keyClicks(editor, text)
+    QTest.keyClick(editor, Qt.Key_Return)
+    rest(qtbot, panel)
+
+
+def test_an_id_is_changed_in_the_table_and_keeps_the_name(qtbot, panel) -> None:
+    table, labels = control(panel, "objects"), layer(panel, "em objects").data
+    type_into(qtbot, panel, BLOCK, NAME, "axon")
+    type_into(qtbot, panel, BLOCK, ID, "70")
+    assert control(panel, "status").text() == "Object 2 is 70 now."
+    assert {one.id: one.name for one in table.rows.rows} == {TUBE: "", SHEET: "", 70: "axon"}
+    assert labels[5, 20, 50] == 70
+    type_into(qtbot, panel, SHEET, ID, "70")
+    assert control(panel, "status").text() == "Object 3 is part of 70 now."
+    control(panel, "undo").click()
+    rest(qtbot, panel)
+    control(panel, "undo").click()
+    rest(qtbot, panel)
+    assert {one.id: one.name for one in table.rows.rows} == {TUBE: "", BLOCK: "axon", SHEET: ""}
+
+
+def test_what_is_no_id_is_said(qtbot, panel, told) -> None:
+    for text, words in (("seven", "“seven” is no id"), ("0", "ids go from 1")):
+        type_into(qtbot, panel, BLOCK, ID, text)
+        assert words in told[-1].message
+    assert sorted(one.id for one in control(panel, "objects").rows.rows) == [TUBE, BLOCK, SHEET]
 
 
 @pytest.mark.parametrize("column", range(len(COLUMNS)))

@@ -251,6 +251,24 @@ def test_merge_split_delete_and_back(session, rooms) -> None:
         assert (session.labels[:] == state).all()
 
 
+def test_another_id_takes_along_what_is_known_and_is_undone(session) -> None:
+    for number in (1, 2):
+        session.click(MIDDLES[number])
+        session.commit()
+    session.objects.rename(1, "axon")
+    session.objects.relabel(1, 9)
+    assert {one.id: one.name for one in session.objects.all()} == {2: "", 9: "axon"}
+    assert session.objects.fresh == 10
+    session.objects.relabel(2, 9)
+    assert [(one.id, one.name) for one in session.objects.all()] == [(9, "axon")]
+    session.undo()
+    session.undo()
+    assert {one.id: one.name for one in session.objects.all()} == {1: "axon", 2: ""}
+    for wrong in (0, 2**32):
+        with pytest.raises(ValueError, match="ids go from 1"):
+            session.objects.relabel(1, wrong)
+
+
 def test_the_boxes_of_both_parts_of_a_split_are_as_small_as_can_be(session, rooms) -> None:
     session.click(MIDDLES[1])
     session.commit()

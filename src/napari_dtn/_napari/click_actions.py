@@ -157,6 +157,18 @@ def rename(session: ClickSession, number: int, name: str) -> str:
     return ""
 
 
+def renumber(session: ClickSession, number: int, typed: str) -> str:
+    """Give an object another id."""
+    if not typed.strip().isdecimal():
+        raise ValueError(f"“{typed}” is no id; ids are whole numbers from 1 on.")
+    new = int(typed)
+    merged = bool(session.objects.history.extents(new))
+    if session.active.number and session.active.number in (number, new):
+        raise ValueError(f"Object {session.active.number} is in work; keep it or drop it first.")
+    session.objects.relabel(number, new)
+    return f"Object {number} is part of {new} now." if merged else f"Object {number} is {new} now."
+
+
 def lock(session: ClickSession, number: int, on: bool) -> str:
     """Lock an object, or unlock it."""
     session.objects.lock(number, on)

@@ -109,6 +109,7 @@ class ClickPanel(Panel):
             changed.connect(self._on_settings)
         controls.objects.chosen.connect(self._fly)
         controls.objects.renamed.connect(self._rename)
+        controls.objects.numbered.connect(self._renumber)
         controls.objects.locked.connect(self._lock)
         self._clicks.clicked.connect(self._on_click)
         self._clicks.scribbled.connect(self._on_scribble)
@@ -235,6 +236,10 @@ class ClickPanel(Panel):
 
     def _rename(self, number: int, name: str) -> None:
         self._ask(actions.edited(partial(actions.rename, number=number, name=name)))
+
+    def _renumber(self, number: int, typed: str) -> None:
+        if typed.strip() != str(number):  # a double click that changes nothing
+            self._ask(actions.edited(partial(actions.renumber, number=number, typed=typed)))
 
     def _lock(self, number: int, on: bool) -> None:
         self._ask(actions.edited(partial(actions.lock, number=number, on=on)))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 COLUMNS = ("id", "name", "µm³", "slices", "locked", "box z · y · x", "centroid z, y, x")
 ID, NAME, VOLUME, SLICES, LOCKED, BOX, CENTROID = range(len(COLUMNS))
 TIPS = {
-    ID: "Id in the labels. Ticked: shown; the colour is that of the layer.",
+    ID: "Id in the labels; double click to give another. Ticked: shown; the colour is that of the layer.",
     NAME: "Double click to name an object.",
     LOCKED: "Ticked: every edit leaves the object alone.",
     BOX: "Voxels, ends excluded. May be larger than need be where the object has lost voxels.",
@@ -37,11 +37,12 @@ class ObjectModel(QAbstractTableModel):
 
     Signals
     -------
-    renamed, locked, shown
-        Id, and its new name, lock, or whether it is shown: what the user wants.
+    renamed, numbered, locked, shown
+        Id, and its new name, number (as it was typed), lock, or whether it is shown: what the user wants.
     """
 
     renamed = Signal(int, str)
+    numbered = Signal(int, str)
     locked = Signal(int, bool)
     shown = Signal(int, bool)
 
@@ -83,7 +84,7 @@ class ObjectModel(QAbstractTableModel):
         """Say which cells can be typed into and which ticked."""
         more = {
             NAME: Qt.ItemFlag.ItemIsEditable,
-            ID: Qt.ItemFlag.ItemIsUserCheckable,
+            ID: Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsEditable,
             LOCKED: Qt.ItemFlag.ItemIsUserCheckable,
         }
         return super().flags(index) | more.get(index.column(), Qt.ItemFlag.NoItemFlags)
@@ -101,8 +102,8 @@ class ObjectModel(QAbstractTableModel):
     def setData(self, index: QModelIndex, value: Any, role: int = _Role.EditRole) -> bool:  # noqa: N802
         """Pass on what the user wants; the row follows when it has been done."""
         facts, column = self.rows[index.row()], index.column()
-        if role == _Role.EditRole and column == NAME:
-            self.renamed.emit(facts.id, str(value))
+        if role == _Role.EditRole and column in (ID, NAME):
+            (self.renamed if column == NAME else self.numbered).emit(facts.id, str(value))
         elif role == _Role.CheckStateRole and column in (ID, LOCKED):
             signal = self.shown if column == ID else self.locked
             signal.emit(facts.id, Qt.CheckState(value) == Qt.CheckState.Checked)

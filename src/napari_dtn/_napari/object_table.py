@@ -16,18 +16,19 @@ if TYPE_CHECKING:
 
 
 class ObjectTable(QTableView):
-    """Rows of objects; a click flies there, names, locks and whether they are shown can be changed.
+    """Rows of objects; a click flies there; ids, names, locks and whether they are shown can be changed.
 
     Signals
     -------
     chosen
         The facts of the object whose row was clicked.
-    renamed, locked, shown
-        Id, and its new name, lock, or whether it is shown.
+    renamed, numbered, locked, shown
+        Id, and its new name, number (as it was typed), lock, or whether it is shown.
     """
 
     chosen = Signal(object)
     renamed = Signal(int, str)
+    numbered = Signal(int, str)
     locked = Signal(int, bool)
     shown = Signal(int, bool)
 
@@ -48,7 +49,7 @@ class ObjectTable(QTableView):
         self.clicked.connect(self._on_clicked)
         self.rows.modelAboutToBeReset.connect(self._remember)
         self.rows.modelReset.connect(self._select_again)
-        for name in ("renamed", "locked", "shown"):
+        for name in ("renamed", "numbered", "locked", "shown"):
             getattr(self.rows, name).connect(getattr(self, name))
 
     @property

@@ -15,7 +15,7 @@ from napari_dtn.session.objects import patches_over, rectangles, widened
 from napari_dtn.shapes.facts import ObjectFacts, facts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_dtn.settings import Overlap, VoxelSize
 
 _SMOOTHING = 2.0  # pixels
+_LARGEST = 2**32 - 2  # id that leaves room for a fresh one
 _MARGIN = 8  # pixels around an object that its smoothed outline may reach
 
 
@@ -172,17 +173,19 @@ class Committed:
         self._relabel(f"delete {number}", [number], 0)
 
     def relabel(self, old: int, new: int) -> None:
-        """Give an object another id; with an object that has it already it becomes one.
+        """Give an object another id, and all that is known of it; with an object of that id it becomes one.
 
         Raises
         ------
         ValueError
-            The new id is below 1; or as :meth:`merge`.
+            The new id is below 1 or too large; or as :meth:`merge`.
         """
-        if new < 1:
-            raise ValueError(f"The new id is {new}; ids begin with 1.")
-        self._check_free([old, *([new] if self.history.extents(new) else [])])
-        self._relabel(f"relabel {old} as {new}", [old], new)
+        if not 1 <= new <= _LARGEST:
+            raise ValueError(f"The new id is {new}; ids go from 1 to {_LARGEST:,}.")
+        there = bool(self.history.extents(new))
+        self._check_free([old, *([new] if there else [])])
+        known = {} if there else {f"object {new}": self._note(old)}
+        self._relabel(f"relabel {old} as {new}", [old], new, known)
 
     def split(self, number: int, kept: Mask) -> int:
         """Give what is outside of a mask to a new object, whose id is returned; errors as :meth:`merge`."""
@@ -259,12 +262,14 @@ class Committed:
         if self._stale is not None:
             self._stale |= {*ids}
 
-    def _relabel(self, what: str, old: Collection[int], new: int) -> None:
+    def _relabel(
+        self, what: str, old: Collection[int], new: int, known: Mapping[str, Any] | None = None
+    ) -> None:
         def relabelled(z: int, y: slice, x: slice, ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
             return edits.relabel(ids, old, new)
 
         places = rectangles(*(self._extents(number) for number in old))
-        notes = {"next id": max(new + 1, self.fresh)}
+        notes = {**(known or {}), "next id": max(new + 1, self.fresh)}
         self.history.edit(what, patches_over(self.labels, places, relabelled), notes=notes)
 
     def _reshape(

@@ -314,7 +314,14 @@ def main() -> None:
     made = parser(__doc__)
     made.add_argument("--data", type=Path, default=SNEMI3D, help="folder of SNEMI3D")
     made.add_argument("--model", default="dtn-snemi3d", help="bundled name or file")
-    made.add_argument("--every", type=int, default=1, help="take every Nth object alone")
+    made.add_argument(
+        "--every",
+        type=int,
+        nargs="+",
+        default=[1],
+        metavar="N",
+        help="take every Nth object alone; a second number for those through the slices",
+    )
     made.add_argument(
         "--only",
         nargs="*",
@@ -325,9 +332,9 @@ def main() -> None:
     options = made.parse_args()
     image, labels = snemi3d(options.data)
     truth = labels[FIRST:LAST]
-    every = 40 if options.quick else options.every
-    flat = [*targets(truth, 2)][::every]
-    wanted = flat + [*targets(truth, 3)][::every]
+    every = [40] if options.quick else options.every
+    flat = [*targets(truth, 2)][:: every[0]]
+    wanted = flat + [*targets(truth, 3)][:: every[-1]]
     volume = volume_from_array(image, VOXEL, "SNEMI3D")
     makers = {
         "model": lambda: of_the_model(image, options.model, options.seed),

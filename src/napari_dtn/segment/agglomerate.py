@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 _DEFAULT = SegmentSettings()
 _CERTAIN = 0.001  # no probability counts as nearer to 0 or 1: one edge must not outweigh all others
-
-# Sweeps of the multicut over all fragments. On the boundaries of a network the third changes nothing any more;
+# Sweeps of the multicut over all fragments. On the boundaries of a network the third changes no more;
 # where boundaries tell little, each of a hundred would take seconds, and no click could interrupt them.
 _SWEEPS = 5
 

@@ -219,7 +219,7 @@ def of_the_forest(image: NDArray[Any], labels: NDArray[Any], seed: int) -> NDArr
 def _features(plane: NDArray[Any]) -> NDArray[np.float32]:
     from skimage.feature import multiscale_basic_features
 
-    features = multiscale_basic_features(plane, sigma_min=1, sigma_max=8, num_workers=1)
+    features = multiscale_basic_features(plane, sigma_min=1, sigma_max=8)
     return np.asarray(features.reshape(plane.size, -1), np.float32)
 
 

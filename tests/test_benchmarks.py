@@ -104,7 +104,7 @@ def test_the_page_says_what_the_files_say(paper: Any, options: Any, project: Pat
     assert "| U-Net | 0.8676 | 0.9100 ± 0.0141 |" in text
     assert "0.9200, 0.9400" in text
     assert "removes 22.2 % of the U-Net's 1 - AUC" in text
-    assert text.count("not run yet") == 6  # table1, table2 twice, slices, where, robustness
+    assert text.count("not run yet") == 7  # table1, table2 twice, slices, where, ceiling, robustness
 
 
 def test_the_page_of_the_documentation_is_up_to_date(benchmarks: Any, project: Path, tmp_path: Path) -> None:

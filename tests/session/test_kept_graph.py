@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_dtn.cli import main
 from napari_dtn.segmenting import segment_steps
@@ -156,9 +158,22 @@ def test_a_graph_of_other_boundaries_is_left_alone(rooms, tmp_path: Path) -> Non
     values = np.round(255 * np.asarray(rooms.boundaries._array)).astype(np.uint8)
     path = segmented(tmp_path, values)
     assert kept_graph(path) is not None
+    assert kept_graph(path, values.shape) is not None
+    assert kept_graph(path, (3, 4, 5)) is None
     write_image(path, values, voxel_size=(30, 6, 6), attributes={"model": "another"}, overwrite=True)
     assert kept_graph(path) is None
     assert StoredBoundaries.of(open_volume(path), rooms.volume).graph is None
+
+
+def test_a_file_that_is_newer_than_its_graph_is_another(rooms, tmp_path: Path) -> None:
+    path = tmp_path / "boundaries.tif"
+    tifffile.imwrite(path, np.round(255 * np.asarray(rooms.boundaries._array)).astype(np.uint8))
+    for _ in segment_steps(path, tmp_path / "objects.zarr", settings=IN_PARTS, keep_graph=True):
+        pass
+    assert kept_graph(path) is not None
+    later = (graph_beside(path) / "facts.json").stat().st_mtime + 10
+    os.utime(path, (later, later))
+    assert kept_graph(path) is None
 
 
 def test_what_cannot_be_kept_is_refused_before_any_work(rooms, tmp_path: Path) -> None:

@@ -76,15 +76,10 @@ class KeptGraph:
         there[ids - np.uint32(before)] = 1
         return np.cumsum(there, dtype=np.uint32)[ids - np.uint32(before)], before + np.flatnonzero(there)
 
-    def links(self, ids: NDArray[np.int64], sizes: NDArray[np.int64] | None = None) -> Links:
-        """Return what is known about some fragments alone; node i of it is the i-th of them, from 1.
+    def links(self, ids: NDArray[np.int64]) -> Links:
+        """Return what is known about some fragments alone, in order, each once.
 
-        Parameters
-        ----------
-        ids
-            In order, each once.
-        sizes
-            Pixels of each node, (1 + len(ids),); 1 unless given.
+        Node i is the i-th of them, from 1; their sizes are not known, and 1.
         """
         entries, owners = self._entries(ids)
         others = np.asarray(self.neighbours[entries], np.int64)
@@ -92,13 +87,8 @@ class KeptGraph:
         mine = (ids[places] == others) & (places > owners) if len(ids) else np.zeros(0, bool)
         edges = 1 + np.column_stack([owners[mine], places[mine]])
         chosen = entries[mine]
-        ones = np.ones(len(ids) + 1, np.int64)
-        return Links(
-            edges,
-            np.asarray(self.probability[chosen]),
-            np.asarray(self.contact[chosen]),
-            ones if sizes is None else sizes,
-        )
+        probability, contact = np.asarray(self.probability[chosen]), np.asarray(self.contact[chosen])
+        return Links(edges, probability, contact, np.ones(len(ids) + 1, np.int64))
 
     def at(self, points: list[Point]) -> NDArray[np.int64]:
         """Return the ids at some voxels of the volume that are in it."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from napari_dtn.segmenting.work import Job
     from napari_dtn.settings import Roi
 
+    Shape = tuple[int, int, int]
+
 _FACTS = "facts.json"
 
 
@@ -33,23 +35,29 @@ def graph_beside(boundaries: str | Path) -> Path:
     return path.with_name(path.name + ".graph")
 
 
-def kept_graph(boundaries: str | Path, origin: tuple[int, int, int] = (0, 0, 0)) -> KeptGraph | None:
+def kept_graph(
+    boundaries: str | Path, shape: Shape | None = None, origin: Shape = (0, 0, 0)
+) -> KeptGraph | None:
     """Open the graph beside some boundaries; None where there is none, or one of other boundaries.
 
     Parameters
     ----------
     boundaries
         Path of what ``napari-dtn predict`` wrote.
+    shape
+        Of the boundaries, (Z, Y, X), where it is known.
     origin
         First voxel of the boundaries in the volume, (Z, Y, X).
     """
-    folder = graph_beside(boundaries)
-    if not (folder / _FACTS).exists():
+    path, facts = Path(boundaries), graph_beside(boundaries) / _FACTS
+    if not facts.exists() or (path.is_file() and path.stat().st_mtime > facts.stat().st_mtime):
         return None
-    kept = json.loads((folder / _FACTS).read_text())
+    kept = json.loads(facts.read_text())
     if kept["boundaries_from"] != json.loads(json.dumps(read_attributes(boundaries))):
         return None
-    return KeptGraph.load(folder, origin)
+    if shape is not None and kept["shape"] != [*shape]:
+        return None
+    return KeptGraph.load(facts.parent, origin)
 
 
 def check_keepable(boundaries: str | Path, roi: Roi, overwrite: bool) -> None:

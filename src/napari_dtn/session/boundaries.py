@@ -101,7 +101,8 @@ class StoredBoundaries:
         """Lay an array over the volume, with the bad slices and the graph that are on disk with its file."""
         marked = bad_slices_of(path) if path else frozenset()
         bad = frozenset(one + origin[0] for one in marked)
-        return StoredBoundaries(array, shape, origin, bad, kept_graph(path, origin) if path else None)
+        graph = kept_graph(path, array.shape, origin) if path else None
+        return StoredBoundaries(array, shape, origin, bad, graph)
 
     def read(self, z: int, y: slice, x: slice) -> NDArray[np.float32]:
         """Return a window of a slice, in [0, 1]."""

@@ -12,7 +12,7 @@ from napari_dtn.predict import Predictor, as_uint8
 from napari_dtn.volume.opening import volume_from_array
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -27,32 +27,28 @@ def averages(
     models: Sequence[str], volume: Volume, labels: NDArray[Any], slices: range, settings: PredictSettings
 ) -> list[dict[str, Any]]:
     """Score each model as it is and averaged over all mirror images, and then the mean of all models."""
-    once = {name: _predicted(name, volume, slices, settings, LAID[:1]) for name in models}
-    often = {name: _predicted(name, volume, slices, settings, LAID) for name in models}
+    seen = {name: _predicted(name, volume, slices, settings) for name in models}
     together = " and ".join(models)
     rows = []
-    for images, maps in ((1, once), (len(LAID), often)):
+    for images in (1, len(LAID)):
+        maps = {name: np.mean(stacks[:images], axis=0) for name, stacks in seen.items()}
         for name, stack in {**maps, together: np.mean(list(maps.values()), axis=0)}.items():
             rows.append({"models": name, "mirror images": images, "roc_auc": _area(stack, labels, slices)})
     return rows
 
 
 def _predicted(
-    name: str,
-    volume: Volume,
-    slices: range,
-    settings: PredictSettings,
-    laid: Iterable[tuple[bool, tuple[int, ...]]],
-) -> NDArray[np.float32]:
-    """Return the mean of what a model sees in some mirror images, (slices, Y, X)."""
+    name: str, volume: Volume, slices: range, settings: PredictSettings
+) -> list[NDArray[np.float32]]:
+    """Return what a model sees in each mirror image, laid back, (slices, Y, X) each."""
     image, model, stacks = np.asarray(volume.data), load_model(name), []
-    for turned, axes in laid:
+    for turned, axes in LAID:
         mirrored = np.flip(image.swapaxes(1, 2) if turned else image, axes)
         one = volume_from_array(np.ascontiguousarray(mirrored), volume.voxel_size)
         predictor = Predictor.of(model, one, settings)
         stack = np.flip(np.stack([predictor.predict(z)[0] for z in slices]), axes)
         stacks.append(stack.swapaxes(1, 2) if turned else stack)
-    return np.asarray(np.mean(stacks, axis=0), np.float32)
+    return stacks
 
 
 def _area(stack: NDArray[np.float32], labels: NDArray[Any], slices: range) -> float:

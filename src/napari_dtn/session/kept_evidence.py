@@ -83,7 +83,7 @@ class KeptEvidence(Evidence):
         inside, outside = (self._graph.at(active.points(kind)) for kind in (True, False))
         found = self._graph.object_around(np.setdiff1d(inside, outside), outside, settings.threshold)
         places = self._graph.rectangles(found)
-        clipped = {z: _clipped(place, box) for z, place in places.items() if z in range(*_ends(box[0]))}
+        clipped = {z: _clipped(place, box) for z, place in places.items() if box[0].start <= z < box[0].stop}
         return {z: place for z, place in clipped.items() if place[0] < place[1] and place[2] < place[3]}
 
     def steps(self, view: View, marks: dict[int, tuple[Mark, ...]]) -> Iterator[int | Stack]:
@@ -193,7 +193,3 @@ def _clipped(place: Rectangle, box: Box) -> Rectangle:
         for low, high, side in ((*place[:2], box[1]), (*place[2:], box[2]))
     )
     return y0, y1, x0, x1
-
-
-def _ends(side: slice) -> tuple[int, int]:
-    return side.start, side.stop

@@ -16,7 +16,8 @@
     python benchmarks/paper.py page         write what is known into docs/paper.md
 
 A run that has ended is kept as JSON in benchmarks/results/paper and not repeated; one that was interrupted
-goes on from its checkpoint in runs/paper. Delete the file to run it again.
+goes on from its checkpoint in runs/paper. Delete the file to run it again. What needs a model, not only its
+scores, trains it where runs/paper has it not.
 """
 
 from __future__ import annotations
@@ -123,20 +124,13 @@ def _short(row: dict[str, Any]) -> dict[str, Any]:
     return {key: flat[key] for key in _SCORES}
 
 
-def _trained(part: str, name: str, seed: int) -> Path:
-    path = runs.RUNS / part / f"{name}-seed{seed}.safetensors"
-    if not path.exists():
-        raise SystemExit(f"{path} is missing: run `python benchmarks/paper.py {part}` first.")
-    return path
-
-
 def figure4(options: argparse.Namespace) -> Rows:
     """Raw, truth and both predictions, side by side."""
     from napari_dtn.metrics import boundary_target
     from napari_dtn.predict import predict_slice
 
     volume, labels = runs.volume_and_labels(options.data)
-    models = {e.idea.split(",")[0]: load_model(_trained("figure3", e.name, options.seed)) for e in FIGURE3}
+    models = {e.idea.split(",")[0]: load_model(runs.trained("figure3", e, options)) for e in FIGURE3}
     for z in SHOWN:
         panels: dict[str, Any] = {
             "raw": np.asarray(volume.data[z]),
@@ -190,7 +184,7 @@ def slices(options: argparse.Namespace) -> Rows:
     volume, labels = runs.volume_and_labels(options.data)
     side, rows = max(volume.shape[1:]), []
     for experiment in FIGURE3:
-        model = load_model(_trained("figure3", experiment.name, options.seed))
+        model = load_model(runs.trained("figure3", experiment, options))
         for size in (model.card.patch_size, side):
             sized = replace(model, card=replace(model.card, patch_size=size))
             settings = replace(runs.SCORED, batch_size=4 if size < side else 1)
@@ -203,7 +197,7 @@ def where(options: argparse.Namespace) -> Rows:
     """Score the pair of Figure 3 without the pixels near which the truth changes."""
     volume, labels = runs.volume_and_labels(options.data)
     tested = runs.tested(options)
-    models = {e.name: load_model(_trained("figure3", e.name, options.seed)) for e in FIGURE3}
+    models = {e.name: load_model(runs.trained("figure3", e, options)) for e in FIGURE3}
     unet, dtn = (areas_off_edges(models[n], volume, labels, tested, runs.SCORED) for n in ("unet", "dtn"))
     return [
         {
@@ -225,7 +219,7 @@ def ceiling(options: argparse.Namespace) -> Rows:
 
 def robustness(options: argparse.Namespace) -> Rows:
     """Score models on slices changed in known ways, and on another animal and microscope."""
-    models = {e.name: _trained(part, e.name, options.seed) for part, e in _contenders()}
+    models = {e.name: runs.trained(part, e, options) for part, e in _contenders()}
     tested = runs.tested(options)[::4]
     volume, labels = runs.volume_and_labels(options.data)
     rows = []

@@ -17,16 +17,18 @@ from pathlib import Path
 
 import common
 import runs
+from experiments import BEST, FOLDS
 
 from napari_dtn.nn.checkpoint import load_model, save_model
+from napari_dtn.volume.writing import read_attributes
 
 PACKAGE = Path("src/napari_dtn/weights")
-SHIPPED = {"dtn-snemi3d": "dtn-long", "unet-snemi3d": "unet-long"}
+SHIPPED = {"dtn-long": "dtn-snemi3d", "unet-long": "unet-snemi3d"}
 EVIDENCE = Path("runs/segment")
-FOLDS = runs.RUNS / "folds"
+SEED = 0
 PREDICTED = {  # by which model, and which slices
-    "cross-a": (FOLDS / "fold-a-seed0.safetensors", "40:80"),
-    "cross-b": (FOLDS / "fold-b-seed0.safetensors", "0:40"),
+    "cross-a": (runs.weights_of("folds", "fold-a", SEED), "40:80"),
+    "cross-b": (runs.weights_of("folds", "fold-b", SEED), "0:40"),
     "seen": ("dtn-snemi3d", "0:80"),
 }
 
@@ -39,13 +41,20 @@ def main() -> None:
 
 
 def networks() -> None:
-    """Train, and ship under the names that users know."""
-    for part in ("best", "folds"):
+    """Train, score, and ship under the names that users know."""
+    asked = common.parser(__doc__).parse_args(["--seed", str(SEED)])
+    asked.data = common.SNEMI3D
+    for part, experiments in (("best", BEST), ("folds", FOLDS)):
+        for experiment in experiments:
+            weights = runs.trained(part, experiment, asked)
+            if experiment.name in SHIPPED:
+                _ship(weights, SHIPPED[experiment.name])
         _run("benchmarks/paper.py", part)
-    for name, trained in SHIPPED.items():
-        model = load_model(runs.RUNS / "best" / f"{trained}-seed0.safetensors", "cpu")
-        card = replace(model.card, name=name)
-        save_model(PACKAGE / f"{name}.safetensors", model.network.state_dict(), card)
+
+
+def _ship(weights: Path, name: str) -> None:
+    model = load_model(weights, "cpu")
+    save_model(PACKAGE / f"{name}.safetensors", model.network.state_dict(), replace(model.card, name=name))
 
 
 def edges() -> None:
@@ -53,10 +62,15 @@ def edges() -> None:
     image, voxels = common.SNEMI3D / "train-input.tif", ("--voxel-size", 30, 6, 6)
     for output, (model, slices) in PREDICTED.items():
         place = EVIDENCE / f"{output}.zarr"
-        if not place.exists():
-            asked = ("--model", model, "--z", slices, "-o", place)
+        if not _made_by(model, place):
+            asked = ("--model", model, "--z", slices, "-o", place, "--overwrite")
             _run("-m", "napari_dtn.cli", "predict", image, *asked, *voxels)
     _run("benchmarks/train_edges.py")
+
+
+def _made_by(model: str | Path, place: Path) -> bool:
+    """Whether boundaries are there, and are of these very weights."""
+    return read_attributes(place).get("model_sha256") == load_model(model, "cpu").sha256
 
 
 def _run(*words: object) -> None:

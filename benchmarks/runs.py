@@ -46,7 +46,7 @@ def result_of(part: str, experiment: Experiment, seed: int, options: Any) -> dic
     if options.quick:  # nothing of it may be taken for a result
         with TemporaryDirectory() as folder:
             return _run(Path(folder) / "quick.safetensors", _shortened(experiment), seed, options)
-    row = _run(RUNS / part / f"{experiment.name}-seed{seed}.safetensors", experiment, seed, options)
+    row = _run(weights_of(part, experiment.name, seed), experiment, seed, options)
     common.write(path, common.result([row], seed))
     return row
 
@@ -65,11 +65,29 @@ def known_results(part: str, experiments: tuple[Experiment, ...]) -> dict[str, l
     return {name: [json.loads(f.read_text())["rows"][0] for f in found] for name, found in files.items()}
 
 
+def trained(part: str, experiment: Experiment, options: Any) -> Path:
+    """Return the weights of one run, trained if need be: a result that is known may come from elsewhere."""
+    path = weights_of(part, experiment.name, options.seed)
+    if options.quick and not path.exists():
+        path, experiment = weights_of(f"quick/{part}", experiment.name, options.seed), _shortened(experiment)
+    return _trained_into(path, experiment, options.seed, options.data)
+
+
+def weights_of(part: str, name: str, seed: int) -> Path:
+    """Return the file that the weights of one run are kept in."""
+    return RUNS / part / f"{name}-seed{seed}.safetensors"
+
+
+def _trained_into(path: Path, experiment: Experiment, seed: int, data: Path) -> Path:
+    if not path.exists():
+        volume, labels = volume_and_labels(data)
+        train_model(path, experiment, seed, _snemi3d(volume, labels, experiment.train_z))
+    return path
+
+
 def _run(path: Path, experiment: Experiment, seed: int, options: Any) -> dict[str, Any]:
     volume, labels = volume_and_labels(options.data)
-    if not path.exists():
-        train_model(path, experiment, seed, _snemi3d(volume, labels, experiment.train_z))
-    model = load_model(path)
+    model = load_model(_trained_into(path, experiment, seed, options.data))
     histogram, seconds = score(model, volume, labels, tested(options))
     warp = model.card.scores["validation"]["warp"] if "validation" in model.card.scores else {}
     return {

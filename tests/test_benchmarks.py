@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -88,6 +89,29 @@ def test_figure_3_ends_in_files_and_is_not_repeated(paper: Any, options: Any, tm
     kept["rows"][0]["roc_auc"] = 0.125
     (tmp_path / "results" / "figure3" / "dtn-seed1.json").write_text(json.dumps(kept))
     assert paper.figure3(options)[3]["roc_auc"] == 0.125, "what has ended is read, not run again"
+
+
+def test_a_model_whose_result_came_from_elsewhere_is_trained_where_it_is_needed(
+    paper: Any, options: Any, tmp_path: Path
+) -> None:
+    """A clone has the results of all runs, and the weights of none."""
+    paper.figure3(options)
+    known = sorted((tmp_path / "results").rglob("*.json"))
+    before = [path.read_text() for path in known]
+    shutil.rmtree(tmp_path / "runs")
+    rows = paper.where(options)
+    assert [row["left out, px"] for row in rows] == [0, 1, 2, 3, 5]
+    assert sorted(path.name for path in (tmp_path / "runs" / "figure3").glob("*.safetensors")) == [
+        "dtn-seed0.safetensors",
+        "unet-seed0.safetensors",
+    ]
+    assert [path.read_text() for path in known] == before, "nothing of what is known was touched"
+
+
+def test_a_quick_part_needs_no_long_training(paper: Any, options: Any, tmp_path: Path) -> None:
+    options.quick = True
+    paper.where(options)
+    assert not (tmp_path / "runs" / "figure3").exists(), "what is quick is not taken for the real one"
 
 
 def test_the_page_says_what_the_files_say(paper: Any, options: Any, project: Path, tmp_path: Path) -> None:

@@ -32,13 +32,13 @@ from napari_dtn.nn.extras import is_installed
 from napari_dtn.nn.optimise import Trainee
 from napari_dtn.predict import Predictor, use_threads
 from napari_dtn.predict.setting_up import sample_tiles
-from napari_dtn.settings import PredictSettings, TrainSettings
+from napari_dtn.settings import Backend, Precision, PredictSettings, TrainSettings
 from napari_dtn.volume.opening import volume_from_array
 
 MODELS = {"DTN": "dtn-snemi3d", "U-Net": "unet-snemi3d"}
-BACKENDS = ("eager", "compile", "openvino", "onnx")
+BACKENDS: tuple[Backend, ...] = ("eager", "compile", "openvino", "onnx")
 QUICK_BACKENDS = ("eager", "openvino")  # the others take some seconds to half a minute to be ready
-PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16")
 ROUNDS, QUICK_ROUNDS = 20, 3
 SCORED = range(80, 100)
 
@@ -46,8 +46,8 @@ SCORED = range(80, 100)
 class Way(NamedTuple):
     """A way to run a network."""
 
-    backend: str
-    precision: str
+    backend: Backend
+    precision: Precision
 
 
 REFERENCE = Way("eager", "float32")

@@ -169,7 +169,7 @@ def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return components == 1 + int(sizes.argmax()) if count else mask
 
 
-def interior(mask: NDArray[np.bool_], origin: tuple[int, ...]) -> tuple[int, int, int]:
+def interior(mask: NDArray[np.bool_], origin: tuple[int, int, int]) -> tuple[int, int, int]:
     """Return the voxel of a mask that is farthest from its outside."""
     if not mask.any():
         return origin  # nothing is wrong: never clicked

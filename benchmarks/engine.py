@@ -34,11 +34,11 @@ import numpy as np
 import torch
 import zarr
 
+from napari_dtn.durable import make_durable
 from napari_dtn.nn.checkpoint import load_model
 from napari_dtn.phantom import PhantomSettings, make_phantom
 from napari_dtn.predict import Predictor, as_uint8
 from napari_dtn.predict.blocks import Block, cut_into_blocks
-from napari_dtn.predict.journal import make_durable
 from napari_dtn.predict.output import CHUNK, open_output
 from napari_dtn.predict.whole import wanted_output
 from napari_dtn.settings import PredictSettings, Roi
@@ -300,7 +300,7 @@ def scale(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for name, shape in VOLUMES.items():
         grid = TileGrid(shape[1], shape[2], 224, PredictSettings().overlap)
-        blocks = cut_into_blocks(tuple(slice(0, side) for side in shape), grid, (1, CHUNK, CHUNK))
+        blocks = cut_into_blocks(Roi().within(shape), grid, (1, CHUNK, CHUNK))
         hours = blocks.tiles / speed / 3600
         figures = {
             "blocks": (len(blocks), ""),

@@ -148,9 +148,9 @@ FOLDS = (
 
 # The paper states neither the iterations nor the batch of its photographs.
 _PHOTOGRAPHS = replace(PROTOCOL, iterations=40_000, patch_size=256, augment=AugmentSettings(zoom=2.0))
-_COLOURS: dict[str, int] = {"in_channels": 3, "n_classes": 21}
+_COLOURED = replace(DTN, in_channels=3, n_classes=21)
 
 PASCAL = (
-    Experiment("unet", "U-Net", replace(UNET, **_COLOURS), _PHOTOGRAPHS),
-    Experiment("dtn", "DTN, a pair at level 4, 4 x 4 points", replace(DTN, **_COLOURS), _PHOTOGRAPHS),
+    Experiment("unet", "U-Net", replace(_COLOURED, transformer_levels=()), _PHOTOGRAPHS),
+    Experiment("dtn", "DTN, a pair at level 4, 4 x 4 points", _COLOURED, _PHOTOGRAPHS),
 )

@@ -178,7 +178,8 @@ def click_through_panel(viewer: napari.Viewer, panel: QWidget, through: bool, cl
 
     with heart.beating():
         for _ in range(clicks):
-            fly_to(viewer, image, [int(rng.integers(size // 4, 3 * size // 4)) for size in image.data.shape])
+            z, y, x = (int(rng.integers(size // 4, 3 * size // 4)) for size in image.data.shape)
+            fly_to(viewer, image, (z, y, x))
             QTest.mouseClick(canvas, Qt.LeftButton, Qt.NoModifier, canvas.rect().center())
             rest()
             keep.click()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import napari
     from qtpy.QtWidgets import QWidget
 
-    from napari_dtn.predict import LivePart
+    from napari_dtn._napari.tasks import LiveFound
 
 SHAPE = (1000, 32_768, 32_768)  # uint8: 1.07 TB
 CHUNK = 512
@@ -48,7 +48,7 @@ def terabyte(shape: tuple[int, int, int] = SHAPE) -> list[Any]:
     phantom = phantom_like((16, CHUNK, CHUNK))
 
     class Computed(MemoryStore):
-        async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
+        async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
             level, _, place = key.partition("/c/")
             if not place:
                 return await super().get(key, prototype, byte_range)
@@ -81,8 +81,8 @@ class Clock:
         """Begin anew."""
         self._began, self.first, self.all = time.perf_counter(), 0.0, 0.0
 
-    def _on_part(self, part: LivePart) -> None:
-        now = time.perf_counter() - self._began
+    def _on_part(self, found: LiveFound) -> None:
+        part, now = found.part, time.perf_counter() - self._began
         if part.done and not self.first:
             self.first = now
         if part.level == 0 and part.done == part.total:

@@ -72,8 +72,8 @@ def _warped(known: TrainingVolume, tested: range, matrix: np.ndarray, size: int 
 
 def _deformed(known: TrainingVolume, tested: range, amplitude: float) -> Slices:
     still = AugmentSettings(flips=False, contrast=0, brightness=0, noise=0, defects=0, elastic=amplitude)
-    whole = tuple(slice(0, side) for side in known.image.shape[1:])
-    pairs = [augment_patch(*known.window(z, *whole), still, np.random.default_rng(z)) for z in tested]
+    y, x = (slice(0, side) for side in known.image.shape[1:])
+    pairs = [augment_patch(*known.window(z, y, x), still, np.random.default_rng(z)) for z in tested]
     return _stacked(pairs)
 
 

@@ -248,7 +248,7 @@ def main() -> None:
         of = slice(z, z + PART)
         maps = {
             "unseen": unseen[of] / np.float32(255),
-            "mean": np.mean([unseen[of], seen[of]], axis=0, dtype=np.float32) / 255,
+            "mean": np.asarray(np.mean([unseen[of], seen[of]], axis=0, dtype=np.float32)) / 255,
         }
         places.append({name: part_of(values, image[of], labels[of]) for name, values in maps.items()})
     rows = score(places, options.seed)

@@ -34,7 +34,7 @@ class Handing:
 
         self.spent: list[float] = []
         self._module, self._showing = warp_layers, warp_layers.showing
-        warp_layers.showing = self
+        warp_layers.showing = self  # type: ignore[assignment]  # a callable, if not a function
 
     def __call__(self, *what: Any) -> Iterator[None]:
         """Do what ``warp_layers.showing`` does."""

@@ -115,6 +115,14 @@ SCREENS = (
         replace(_DENSE, transformer_levels=(1,), fiducials=32),
         _asked(boundary=0.3, bending=0.1, folding=1.0),
     ),
+    Experiment("unet-24", "U-Net of 24 channels, as many as fit into 10 MB", replace(UNET, base_channels=24)),
+    # Whether a warp pays where a network sees less: 44 pixels across instead of 200.
+    Experiment("shallow-unet", "U-Net of three levels", replace(UNET, levels=3)),
+    Experiment(
+        "shallow-dtn",
+        "DTN of three levels, a pair at level 2",
+        replace(DTN, levels=3, transformer_levels=(2,)),
+    ),
     Experiment("context-unet", "U-Net that sees a slice above and below", replace(UNET, context=1)),
     Experiment("context-dtn", "DTN that sees a slice above and below", replace(DTN, context=1)),
 )

@@ -52,6 +52,16 @@ def test_smoothing_removes_hairs_and_leaves_others_alone() -> None:
     assert abs(int((out == 3).sum()) - int((round_ids() == 3).sum())) < 40
 
 
+def test_squares_that_fill_their_box_are_led_over_alike() -> None:
+    """Past the edges of the box is outside, as it is where the box is larger."""
+    small, large = np.zeros((20, 20), bool), np.ones((20, 20), bool)
+    small[5:15, 5:15] = True
+    tight, wide = (edits.between(np.pad(large, by), np.pad(small, by), 3) for by in (0, 5))
+    assert (tight == wide[:, 5:-5, 5:-5]).all()
+    assert wide.sum() == tight.sum()
+    assert 400 > tight[0].sum() > tight[1].sum() > tight[2].sum() > 100
+
+
 def test_discs_between_two_discs_have_radii_in_between() -> None:
     masks = edits.between(round_ids(10) > 0, round_ids(22) > 0, 3)
     for mask, radius in zip(masks, (13, 16, 19), strict=True):

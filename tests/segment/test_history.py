@@ -50,6 +50,46 @@ def test_a_patch_leads_there_and_back() -> None:
     assert patch_between(0, (0, 0), before, before) is None
 
 
+class FullDisk:
+    """Labels that can be written so many times more."""
+
+    def __init__(self, labels: np.ndarray) -> None:
+        self.labels, self.left = labels, 1
+        self.shape = labels.shape
+
+    def __getitem__(self, place: object) -> np.ndarray:
+        return self.labels[place]
+
+    def __setitem__(self, place: object, ids: np.ndarray) -> None:
+        if not self.left:
+            raise OSError("no space left on device")
+        self.left -= 1
+        self.labels[place] = ids
+
+
+@pytest.mark.parametrize("after", ["edit", "undo", "redo"])
+def test_an_edit_that_could_not_be_written_is_made_before_the_next(tmp_path: Path, after: str) -> None:
+    disk = FullDisk(np.zeros(SHAPE, np.uint32))
+    before = np.zeros((15, 20), np.uint32)
+
+    def stroke(number: int) -> list:
+        return [patch_between(z, (3, 4), before, np.full_like(before, number)) for z in range(3)]
+
+    with closing(History(tmp_path / "journal.sqlite", disk)) as history:
+        with pytest.raises(OSError, match="no space"):
+            history.edit("first", stroke(5))
+        disk.left = 100
+        if after == "edit":
+            history.edit("second", [patch_between(4, (0, 0), before, np.full_like(before, 6))])
+            assert history.undo().what == "second"
+        elif after == "redo":
+            assert history.redo() is None
+            assert (disk.labels[:3, 3:18, 4:24] == 5).all()
+        assert history.undo().what == "first"
+        assert not disk.labels.any()
+        assert history.extents() == []
+
+
 def boxes_of(labels: np.ndarray) -> dict[tuple[int, int], tuple[int, int, int, int, int]]:
     """Voxels and the smallest box of each object in each slice, by looking."""
     found = {}

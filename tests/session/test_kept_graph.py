@@ -187,6 +187,25 @@ def test_what_cannot_be_kept_is_refused_before_any_work(rooms, tmp_path: Path) -
     assert not output.with_name("again.zarr.unfinished").exists()
 
 
+def test_work_that_wrote_its_graph_already_goes_on(rooms, tmp_path: Path) -> None:
+    path, output = tmp_path / "boundaries.zarr", tmp_path / "objects.zarr"
+    values = np.round(255 * np.asarray(rooms.boundaries._array)).astype(np.uint8)
+    write_image(path, values, voxel_size=(30, 6, 6), attributes={})
+
+    def steps():
+        return segment_steps(path, output, settings=IN_PARTS, keep_graph=True)
+
+    for step in steps():
+        if step.stage == "objects":
+            break
+    assert graph_beside(path).exists()
+    assert not output.exists()
+    assert [step.stage for step in steps()] == ["objects", "labels"]
+    assert kept_graph(path) is not None
+    with pytest.raises(FileExistsError, match="replace it with --overwrite"):
+        segment_steps(path, tmp_path / "others.zarr", settings=IN_PARTS, keep_graph=True)
+
+
 def test_the_command_keeps_the_graph_and_replaces_it(rooms, tmp_path: Path) -> None:
     path, output = tmp_path / "boundaries.zarr", tmp_path / "objects.zarr"
     values = np.round(255 * np.asarray(rooms.boundaries._array)).astype(np.uint8)

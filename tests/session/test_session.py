@@ -8,12 +8,14 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from napari_dtn.segment.patches import patch_between
 from napari_dtn.session import Changed, ClickSession, Grown, Prompt
 from napari_dtn.session.boundaries import PANE, PredictedBoundaries, StoredBoundaries
 from napari_dtn.session.committed import Committed
@@ -323,6 +325,171 @@ def test_prompts_are_undone_before_edits(session) -> None:
         "object 1",
         "",
     ]
+
+
+def test_what_was_undone_last_is_redone_first(session) -> None:
+    session.click(MIDDLES[1])
+    session.commit()
+    session.click(MIDDLES[6])
+    assert [session.undo(), session.undo()] == ["a click", "object 1"]
+    assert [session.redo(), session.redo(), session.redo()] == ["object 1", "a click", ""]
+    assert session.mask[MIDDLES[6]]
+    assert session.objects.at(MIDDLES[1]) == 1
+
+
+def test_an_edit_that_changes_nothing_leaves_what_can_be_redone(session) -> None:
+    for number in (1, 2):
+        session.click(MIDDLES[number])
+        session.commit()
+    session.undo()
+    session.objects.fill_holes(1)  # it has none
+    assert session.redo() == "object 2"
+
+
+# ---- edits of the object in work
+
+
+@pytest.fixture
+def taken_up(session) -> ClickSession:
+    """Objects 1 and 2, the first of which is in work."""
+    for number in (1, 2):
+        session.click(MIDDLES[number])
+        session.commit()
+    session.activate(1)
+    return session
+
+
+def committed(session: ClickSession) -> np.ndarray:
+    """The labels after the object in work was put back."""
+    session.commit()
+    return session.labels[:]
+
+
+def test_a_merge_of_the_object_in_work_stays(taken_up) -> None:
+    taken_up.objects.merge([1, 2])
+    merged = taken_up.labels[:]
+    assert (np.asarray(taken_up.mask) == (merged == 1)).all()
+    assert (committed(taken_up) == merged).all()
+
+
+@pytest.mark.parametrize("change", ["smooth", "brush", "undo"])
+def test_a_correction_of_the_object_in_work_stays(taken_up, change: str) -> None:
+    if change == "smooth":
+        taken_up.objects.smooth(1)
+    elif change == "brush":
+        ids = taken_up.labels[5, :8, :8]
+        taken_up.objects.record("a stroke", [patch_between(5, (0, 0), ids, np.where(ids == 1, 0, 1))])
+    else:
+        taken_up.click(MIDDLES[6])
+        taken_up.commit()
+        taken_up.activate(1)
+        taken_up.undo()
+    corrected = taken_up.labels[:]
+    assert (committed(taken_up) == corrected).all()
+
+
+def test_what_was_said_holds_after_an_edit(taken_up, rooms) -> None:
+    fragment = taken_up.labels[:] == 1
+    taken_up.click(MIDDLES[6])
+    taken_up.objects.smooth(1)
+    smoothed = taken_up.labels[:] == 1
+    grown = committed(taken_up) == 1
+    assert (fragment & ~smoothed).any()
+    assert (grown[fragment] == smoothed[fragment]).all()
+    assert iou(grown, room(rooms, 1) | room(rooms, 6)) > GOOD
+
+
+def test_an_object_in_work_that_is_deleted_does_not_come_back(taken_up) -> None:
+    taken_up.objects.delete(1)
+    assert taken_up.mask is None
+    with pytest.raises(ValueError, match="no object to commit"):
+        taken_up.commit()
+
+
+def test_what_was_said_about_an_object_that_went_into_another_becomes_one(taken_up, rooms) -> None:
+    taken_up.activate(2)
+    taken_up.click(MIDDLES[6])
+    taken_up.objects.merge([1, 2])
+    labels = committed(taken_up)
+    assert iou(labels == 3, room(rooms, 6)) > GOOD
+    assert iou(labels == 1, room(rooms, 1) | room(rooms, 2)) > GOOD
+
+
+def test_what_is_no_longer_so_is_not_said_again(taken_up, rooms) -> None:
+    taken_up.click(MIDDLES[2], positive=True)
+    taken_up.settings = replace(taken_up.settings, overlap="replace")
+    taken_up.commit()
+    taken_up.split([MIDDLES[1]], [MIDDLES[2]])
+    taken_up.activate(1)
+    assert taken_up.active.points(True) == [MIDDLES[1]]
+    taken_up.click(MIDDLES[6])
+    labels = committed(taken_up)
+    assert iou(labels == 1, room(rooms, 1) | room(rooms, 6)) > GOOD
+
+
+def test_a_brush_leaves_locked_objects_alone(taken_up) -> None:
+    taken_up.drop()
+    before = taken_up.labels[:]
+    taken_up.objects.lock(1)
+    stroke = [patch_between(5, (0, 0), before[5], np.full_like(before[5], 7))]
+    taken_up.objects.record("a stroke", stroke)
+    after = taken_up.labels[:]
+    assert ((after == 1) == (before == 1)).all()
+    assert (after[5][before[5] != 1] == 7).all()
+    locked = before[5] == 1
+    with pytest.raises(ValueError, match="locked"):
+        taken_up.objects.record(
+            "a stroke", [patch_between(5, (0, 0), after[5], np.where(locked, 2, after[5]))]
+        )
+
+
+def test_a_box_is_kept_by_an_object_that_was_there_before_it(session, rooms) -> None:
+    through(session).click(MIDDLES[6])
+    session.commit()
+    before = session.labels[:]
+    session.activate(1)
+    for _ in session.confine((slice(2, 4), slice(0, 96), slice(40, 128))):
+        pass
+    session.click((3, 17, 48))
+    labels = committed(session)
+    gained = (labels == 1) & (before != 1)
+    assert gained[2:4].any()
+    assert not gained[:2].any()
+    assert not gained[4:].any()
+    assert not gained[..., :40].any()
+    assert (labels == 1)[before == 1].all(), "what it was outside of the box stays"
+
+
+def test_an_object_that_leaves_the_boundaries_goes_on_inside_of_them(rooms, tmp_path: Path) -> None:
+    part = StoredBoundaries(rooms.boundaries._array[4:8, :64], rooms.volume.shape, (4, 0, 0))
+    folder, settings = tmp_path / "session", ClickSettings(window=64, reach=4, threshold=0.8)
+    with closing(
+        ClickSession(rooms.volume, boundaries=rooms.boundaries, folder=folder, settings=settings)
+    ) as one:
+        through(one).click(MIDDLES[1])
+        one.commit()
+    with closing(ClickSession(rooms.volume, boundaries=part, folder=folder)) as one:
+        whole = one.labels[:] == 1
+        one.activate(1)
+        assert next(step for step in one.doubts() if isinstance(step, list)) is not None
+        one.click(MIDDLES[2])
+        labels = committed(one)
+        assert (labels == 1)[whole].all()
+        assert iou((labels == 1)[4:8], (room(rooms, 1, None) | room(rooms, 2, None))[4:8]) > GOOD
+        assert ((labels == 1)[:4] == whole[:4]).all()
+
+
+def test_what_fails_was_not_said(session, monkeypatch: pytest.MonkeyPatch) -> None:
+    session.click(MIDDLES[1])
+
+    def broken(*place: object) -> None:
+        raise OSError("the share is away")
+
+    monkeypatch.setattr(session._work._evidence.boundaries, "read", broken)
+    with pytest.raises(OSError, match="away"):
+        session.click((9, 80, 80))
+    assert session.active.points(True) == [MIDDLES[1]]
+    assert session.mask[MIDDLES[1]]
 
 
 # ---- what survives

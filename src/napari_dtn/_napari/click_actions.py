@@ -121,8 +121,9 @@ def merge(session: ClickSession, chosen: Sequence[int]) -> str:
 def split(session: ClickSession, chosen: Sequence[int]) -> str:
     """Split the object under the clicks."""
     one, other = (session.active.points(kind) for kind in (True, False))
+    fresh = session.split(one, other)
     session.drop()
-    return f"The part with the orange crosses is object {session.split(one, other)} now."
+    return f"The part with the orange crosses is object {fresh} now."
 
 
 def delete(session: ClickSession, chosen: Sequence[int]) -> str:

@@ -98,6 +98,10 @@ def between(below: NDArray[np.bool_], above: NDArray[np.bool_], count: int) -> N
 
 
 def _signed_distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Measure the distance to the outline in pixels, positive inside; half a pixel is the nearest."""
-    distance = distance_transform_edt(mask) - distance_transform_edt(~mask)
+    """Measure the distance to the outline in pixels, positive inside; half a pixel is the nearest.
+
+    What lies past the edges is outside.
+    """
+    wide = np.pad(mask, 1)
+    distance = (distance_transform_edt(wide) - distance_transform_edt(~wide))[1:-1, 1:-1]
     return np.asarray(distance - np.sign(distance) / 2, np.float32)

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -69,7 +70,8 @@ class History:
     """Labels and what lies beside them, and every edit that was made to them, in one line.
 
     An edit is first recorded, durably and as a whole, then made; opening the history makes what was recorded
-    but not made, so that a process may be killed at any moment. SQLite keeps the record.
+    but not made, so that a process may be killed at any moment; so does the next edit where a disk was full.
+    SQLite keeps the record.
 
     Parameters
     ----------
@@ -105,9 +107,7 @@ class History:
         except sqlite3.OperationalError as error:
             self._db.close()
             raise ValueError(f"{path} cannot be opened; is another session open on it? ({error})") from error
-        pending = self.note("pending")
-        if pending:
-            self._make(*pending)
+        self._finish()
 
     def _set_up(self) -> None:
         """Make the tables that are missing."""
@@ -171,7 +171,7 @@ class History:
         array: str = OBJECTS,
         notes: Mapping[str, Any] | None = None,
     ) -> Edit | None:
-        """Record and make an edit; those that were undone can no longer be redone.
+        """Record and make an edit; those that were undone can then no longer be redone, if anything changes.
 
         Parameters
         ----------
@@ -190,29 +190,28 @@ class History:
             None where nothing changes.
         """
         with self._lock:
-            number = self.position + 1
+            self._finish()
+            number, coming = self.position + 1, iter(patches)
+            first = next(coming, None)
             with self._transaction():
-                for table, key in (("edits", "number"), ("patches", "edit")):
-                    self._db.execute(f"delete from {table} where {key} >= ?", (number,))
-                recorded = self._record(number, patches)
-                if recorded > 0:
-                    row = (number, what, array)
-                    self._db.execute("insert into edits (number, what, array) values (?, ?, ?)", row)
-                    self.write_note("pending", [number, 1])
+                if first is not None:
+                    self._record(number, what, array, chain([first], coming))
                 for key, value in (notes or {}).items():
                     self.write_note(key, value)
-            edit = self._make(number, 1) if recorded > 0 else None
+            edit = None if first is None else self._make(number, 1)
         return self._told(edit)
 
     def undo(self) -> Edit | None:
         """Take the last edit back; None where there is none."""
         with self._lock:
+            self._finish()
             edit = self._move(self.position, -1) if self.position else None
         return self._told(edit)
 
     def redo(self) -> Edit | None:
         """Make the next edit again; None where there is none."""
         with self._lock:
+            self._finish()
             edit = self._move(self.position + 1, 1) if self.position < self.last else None
         return self._told(edit)
 
@@ -225,9 +224,20 @@ class History:
         self.write_note("pending", [number, direction])
         return self._make(number, direction)
 
-    def _record(self, number: int, patches: Iterable[Patch]) -> int:
+    def _finish(self) -> None:
+        """Make what was recorded and could not be made, as when the disk was full."""
+        if pending := self.note("pending"):
+            self._told(self._make(*pending))
+
+    def _record(self, number: int, what: str, array: str, patches: Iterable[Patch]) -> None:
+        """Record an edit in the place of those that were undone."""
+        for table, key in (("edits", "number"), ("patches", "edit")):
+            self._db.execute(f"delete from {table} where {key} >= ?", (number,))
         rows = ((number, p.z, *p.y, *p.x, p.where, p.before, p.after) for p in patches)
-        return self._db.executemany(_PATCH, rows).rowcount
+        self._db.executemany(_PATCH, rows)
+        row = (number, what, array)
+        self._db.execute("insert into edits (number, what, array) values (?, ?, ?)", row)
+        self.write_note("pending", [number, 1])
 
     def _make(self, number: int, direction: int) -> Edit:
         """Bring an array to the state after an edit, or before it; once or again."""

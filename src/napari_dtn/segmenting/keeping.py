@@ -60,8 +60,19 @@ def kept_graph(
     return KeptGraph.load(facts.parent, origin)
 
 
-def check_keepable(boundaries: str | Path, roi: Roi, overwrite: bool) -> None:
+def check_keepable(boundaries: str | Path, roi: Roi, overwrite: bool, unfinished: Path) -> None:
     """Refuse what could not be kept before any work is done.
+
+    Parameters
+    ----------
+    boundaries
+        What is segmented.
+    roi
+        The part of them that is.
+    overwrite
+        Whether a graph may be replaced.
+    unfinished
+        Folder of work that was begun, if there is any: a graph that it wrote already is its own.
 
     Raises
     ------
@@ -75,8 +86,14 @@ def check_keepable(boundaries: str | Path, roi: Roi, overwrite: bool) -> None:
             "The graph is kept of whole boundaries: leave --z, --y and --x out, or --keep-graph."
         )
     folder = graph_beside(boundaries)
-    if folder.exists() and not overwrite:
+    if folder.exists() and not overwrite and not _same_facts(folder, unfinished):
         raise FileExistsError(f"{folder} exists; replace it with --overwrite, or leave --keep-graph out.")
+
+
+def _same_facts(*folders: Path) -> bool:
+    """Whether folders are there and come from the same, with the same settings."""
+    found = [folder / _FACTS for folder in folders]
+    return all(one.exists() for one in found) and len({one.read_bytes() for one in found}) == 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -113,7 +113,8 @@ def segment_steps(
     Parameters
     ----------
     boundaries
-        What ``napari-dtn predict`` wrote, or any volume of probabilities (uint8 = 255 p, or floats).
+        What ``napari-dtn predict`` wrote, or any volume of probabilities: integers, of which the largest of
+        their type is 1 (uint8 = 255 p), or floats.
     output
         Path of the labels, a ``.zarr`` folder.
     image
@@ -146,7 +147,7 @@ def segment_steps(
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; choose another path, or replace it with --overwrite.")
     if keep_graph:
-        check_keepable(boundaries, roi or Roi(), overwrite)
+        check_keepable(boundaries, roi or Roi(), overwrite, _unfinished(path))
     source = open_source(boundaries, roi or Roi(), image)
     job = _job(path, source, chosen, overwrite)
     kept = Path(boundaries) if keep_graph else None
@@ -155,7 +156,7 @@ def segment_steps(
 
 def _job(path: Path, source: Source, settings: SegmentSettings, overwrite: bool) -> Job:
     """Begin the work, or find it again."""
-    folder = path.with_name(path.name + ".unfinished")
+    folder = _unfinished(path)
     facts = _facts(source, settings)
     if overwrite and folder.exists():
         shutil.rmtree(folder)
@@ -168,6 +169,10 @@ def _job(path: Path, source: Source, settings: SegmentSettings, overwrite: bool)
     parts = Parts((z, y, x), part, source.bad)
     intensity = None if source.image is None else estimate_intensity(source.image)
     return Job(folder.absolute(), parts, source.boundary, source.grey, intensity, settings.fragments)
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(path.name + ".unfinished")
 
 
 def _in_chunks(side: int, size: int) -> int:

@@ -127,4 +127,5 @@ def _global_ids(job: Job, z: int, y: slice, x: slice, first: NDArray[np.int64]) 
 
 def _probability(stored: Any) -> NDArray[np.float32]:
     values = np.asarray(stored)
-    return values.astype(np.float32) / np.float32(255 if values.dtype == np.uint8 else 1)
+    most = np.iinfo(values.dtype).max if values.dtype.kind in "ui" else 1
+    return values.astype(np.float32) / np.float32(most)

@@ -95,6 +95,7 @@ class ClickSession:
         if model is None and boundaries is None:
             raise ValueError("A session needs a model, or boundaries that were predicted before.")
         self.volume = volume
+        self._keeping = 0  # the object in work while it is written
         self._kept = KeptFolder(folder, volume)
         self.folder, self._history = self._kept.path, self._kept.history
         self.objects = Committed(self._history, volume.voxel_size, self._on_edit)
@@ -252,9 +253,12 @@ class ClickSession:
         if mask is None:
             raise ValueError("There is no object to commit: click inside one first.")
         number = active.number or self.objects.fresh
-        self.objects.paint(
-            mask, number, self.settings.overlap, plain(active.prompts), plain_box(active.within)
-        )
+        prompts, within = plain(active.prompts), plain_box(active.within)
+        self._keeping = number
+        try:
+            self.objects.paint(mask, number, self.settings.overlap, prompts, within)
+        finally:
+            self._keeping = 0
         self.drop()
         return number
 
@@ -321,4 +325,5 @@ class ClickSession:
         self.changed.emit(Changed(active=True))
 
     def _on_edit(self, edit: Edit) -> None:
+        self._work.follow(edit.ids - {self._keeping})
         self.changed.emit(Changed(ids=edit.ids - {0}, z=edit.z))

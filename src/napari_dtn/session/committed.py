@@ -229,8 +229,17 @@ class Committed:
         self._write(number, name=name)
 
     def record(self, what: str, patches: Iterable[Patch]) -> None:
-        """Make changes that somebody else has thought of, such as a brush."""
-        kept = list(patches)
+        """Make changes that somebody else has thought of, such as a brush; locked objects are left alone.
+
+        Raises
+        ------
+        ValueError
+            They would change locked objects alone.
+        """
+        asked, locked = list(patches), self._locked()
+        kept = [left for patch in asked if (left := patch.sparing(locked)) is not None]
+        if asked and not kept:
+            raise ValueError("All that it would change is locked; unlock it first.")
         highest = max((int(patch.new.max()) for patch in kept), default=0)
         self.history.edit(what, kept, notes={"next id": max(highest + 1, self.fresh)})
 

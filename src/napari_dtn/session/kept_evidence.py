@@ -14,6 +14,7 @@ from napari_dtn.segment.evidence import contact as contact_of
 from napari_dtn.segment.merging import merge_probabilities
 from napari_dtn.segment.planes import borders_across, first_ids, graph_over
 from napari_dtn.session.evidence import Evidence, Stack, sides_of
+from napari_dtn.session.view import Look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,9 +83,7 @@ class KeptEvidence(Evidence):
             return {}
         inside, outside = (self._graph.at(active.points(kind)) for kind in (True, False))
         found = self._graph.object_around(np.setdiff1d(inside, outside), outside, settings.threshold)
-        places = self._graph.rectangles(found)
-        clipped = {z: _clipped(place, box) for z, place in places.items() if box[0].start <= z < box[0].stop}
-        return {z: place for z, place in clipped.items() if place[0] < place[1] and place[2] < place[3]}
+        return Look(settings, box).clipped(self._graph.rectangles(found))
 
     def steps(self, view: View, marks: dict[int, tuple[Mark, ...]]) -> Iterator[int | Stack]:
         """Read what is in a view; as :meth:`Evidence.steps`."""
@@ -185,11 +184,3 @@ def _replaced(links: Links, measured: Links, torn: _Torn, starts: NDArray[np.int
     probability = np.concatenate([links.probability[others], measured.probability])
     contact = np.concatenate([links.contact[others], measured.contact])
     return Links(edges[order], probability[order], contact[order], links.sizes)
-
-
-def _clipped(place: Rectangle, box: Box) -> Rectangle:
-    (y0, y1), (x0, x1) = (
-        (max(low, side.start), min(high, side.stop))
-        for low, high, side in ((*place[:2], box[1]), (*place[2:], box[2]))
-    )
-    return y0, y1, x0, x1

@@ -71,6 +71,13 @@ class Mask:
         _, y, x = self.box
         return [Extent(number, z, 0, 0, 0, y.start, y.stop, x.start, x.stop) for z in self.slices]
 
+    def holds(self, point: tuple[int, int, int]) -> bool:
+        """Whether a voxel (z, y, x) of the volume is in it."""
+        if any(not side.start <= at < side.stop for at, side in zip(point, self.box, strict=True)):
+            return False
+        z, y, x = (at - side.start for at, side in zip(point, self.box, strict=True))
+        return bool(self.inside[z, y, x])
+
     def within(self, z: int, y: slice, x: slice) -> NDArray[np.bool_]:
         """Return a window of slice z."""
         out = np.zeros((y.stop - y.start, x.stop - x.start), bool)

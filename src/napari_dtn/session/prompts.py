@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_dtn.settings import Box
@@ -89,6 +89,15 @@ def from_plain(values: Iterable[Any]) -> tuple[Prompt, ...]:
     return tuple(
         Prompt(tuple(map(voxel_of, one["points"])), one["positive"], one.get("what", "")) for one in values
     )
+
+
+def still_true(prompts: Iterable[Prompt], mask: Mask) -> tuple[Prompt, ...]:
+    """Return what prompts say that is so in a mask: later edits may have made it otherwise."""
+    kept = (
+        replace(one, points=tuple(point for point in one.points if mask.holds(point) == one.positive))
+        for one in prompts
+    )
+    return tuple(one for one in kept if one.points)
 
 
 def plain_box(box: Box | None) -> list[list[int]] | None:

@@ -123,20 +123,34 @@ class Look:
         Raises
         ------
         ValueError
-            Nothing was said yet, or something lies outside of the box, or in a bad slice that is left out.
+            Nothing was said yet, or something lies outside of the box, or in a bad slice that is left out, or
+            all of the object does.
         """
         self._check(active)
-        through, said = self.settings.volume, _places(active.points(True) + active.points(False))
+        points = active.points(True) + active.points(False)
+        through, said = self.settings.volume, _places(point for point in points if self._holds(point))
         was = dict(ahead or {})
-        for z, place in (active.base.rectangles() if active.base is not None else {}).items():
+        for z, place in (self.clipped(active.base.rectangles()) if active.base is not None else {}).items():
             was[z] = _hull(place, was.get(z))
         slices = {z for z in {*said, *was} if z not in self.bad} if through else {*said}
         windows: Windows = {}
         for z in slices:
             wide = _hull(said.get(z), was.get(z))
             windows[z] = self._around_clicks(wide) if z in said else self._around(wide)
+        if not windows:
+            raise ValueError(f"Nothing of the object lies in the good slices of {box_words(self.box)}.")
         beside = ((z, side, self._next(z, side)) for z in windows for side in (-1, 1) if through)
         return self._view({near: windows[z] for z, _, near in beside if near is not None} | windows)
+
+    def clipped(self, places: Mapping[int, Rectangle]) -> dict[int, Rectangle]:
+        """Return the parts of rectangles, by slice, that are in the box."""
+        z, y, x = self.box
+        inside = {
+            at: (max(y0, y.start), min(y1, y.stop), max(x0, x.start), min(x1, x.stop))
+            for at, (y0, y1, x0, x1) in places.items()
+            if z.start <= at < z.stop
+        }
+        return {at: place for at, place in inside.items() if place[0] < place[1] and place[2] < place[3]}
 
     def larger(self, view: View, found: Mapping[int, Rectangle]) -> View | None:
         """Return the next view of an object; None where all of it is seen.
@@ -224,12 +238,16 @@ class Look:
     def _clipped(self, start: int, stop: int, axis: int) -> Range:
         return max(start, self.box[axis].start), min(stop, self.box[axis].stop)
 
+    def _holds(self, point: tuple[int, int, int]) -> bool:
+        return all(side.start <= at < side.stop for at, side in zip(point, self.box, strict=True))
+
     def _check(self, active: Active) -> None:
-        points = active.points(True) + active.points(False)
+        """Check what was said since the object was taken up: what led to it before is in what it is."""
         if not active.points(True) and active.base is None:
             raise ValueError("Nothing is included yet: click inside an object first.")
+        points = [point for prompt in active.prompts[active.known :] for point in prompt.points]
         for point in points:
-            if any(not side.start <= at < side.stop for at, side in zip(point, self.box, strict=True)):
+            if not self._holds(point):
                 raise ValueError(
                     f"{point} (z, y, x) is outside of {box_words(self.box)}; click inside of it."
                 )

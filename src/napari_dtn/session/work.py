@@ -15,11 +15,12 @@ from napari_dtn.session.prompts import (
     plain,
     plain_box,
     shared_box,
+    still_true,
 )
 from napari_dtn.session.view import Look
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from napari_dtn.session.committed import Committed
     from napari_dtn.session.evidence import Evidence
@@ -70,6 +71,7 @@ class Work:
         self.active = _remembered(objects.history.note(_NOTE), objects)
         self.mask = self.active.base
         self._undone: tuple[Prompt, ...] = ()
+        self._undone_at = 0  # what edits stood when the last of these was taken back
         self._view: View | None = None  # that the object was found in
 
     @property
@@ -99,7 +101,7 @@ class Work:
         self._set(active, self.mask)
         try:
             yield from self.grow_steps()
-        except ValueError:
+        except Exception:
             self._set(*before)
             raise
 
@@ -116,7 +118,8 @@ class Work:
     def take_up(self, number: int) -> Mask:
         """Go on with a committed object; a ValueError says that there is none."""
         objects = self._objects
-        base, prompts = objects.mask_of(number), from_plain(objects.prompts_of(number))
+        base = objects.mask_of(number)
+        prompts = still_true(from_plain(objects.prompts_of(number)), base)
         self._undone = ()
         within = box_from_plain(objects.within_of(number))
         self._set(Active(prompts, number, base, len(prompts), within), base)
@@ -125,21 +128,39 @@ class Work:
     def take_back(self) -> str:
         """Take the last prompt back, and find the object without it; return what it was."""
         *before, last = self.active.prompts
-        undone = (*self._undone, last)
+        undone, self._undone_at = (*self._undone, last), self._objects.history.position
         self._set(replace(self.active, prompts=tuple(before)), self.active.base)
         self._undone = undone
         self.grow()
         return last.words
 
     def say_again(self) -> str:
-        """Say what was taken back last; return what it is, or nothing where there is none."""
-        if not self._undone:
+        """Say what was taken back last; return what it is, or nothing where there is none.
+
+        Edits that were undone since come first.
+        """
+        if not self._undone or self._objects.history.position < self._undone_at:
             return ""
         *undone, last = self._undone
         self.say(last)
         self._undone = tuple(undone)
         self.grow()
         return last.words
+
+    def follow(self, edited: Collection[int]) -> None:
+        """Go on from what the object is after an edit of it; what was said since it was taken up holds."""
+        active, objects = self.active, self._objects
+        if not active.number or active.number not in edited:
+            return
+        if objects.history.extents(active.number):
+            base = objects.mask_of(active.number)
+            self._set(replace(active, base=base), base)
+        else:  # deleted, or part of another: what was said may still become an object
+            said = active.prompts[active.known :]
+            seeded = any(prompt.positive for prompt in said)
+            self._set(Active(said if seeded else (), within=active.within), None)
+        if self.active.said:
+            self.grow()
 
     # ---- what is found
 

@@ -149,8 +149,8 @@ def _parts(shape: tuple[int, ...], factor: Factor) -> Iterator[tuple[tuple[slice
 
 
 def _shares(inside: NDArray[np.bool_], factor: Factor) -> NDArray[np.uint8]:
-    """Return how much of each coarse voxel is inside; what lies past the box is not."""
+    """Return how much of each coarse voxel is inside, never rounded to nothing; past the box nothing is."""
     if factor == (1, 1, 1):
         return inside.astype(np.uint8) * np.uint8(255)
     means: NDArray[np.float64] = block_reduce(inside, factor, np.mean)  # type: ignore[no-untyped-call]
-    return np.rint(255 * means).astype(np.uint8)
+    return np.maximum(np.rint(255 * means), means > 0).astype(np.uint8)

@@ -16,6 +16,7 @@ import pytest
 import tifffile
 
 from napari_dtn.cli import main
+from napari_dtn.nn.checkpoint import load_card
 from napari_dtn.predict.output import BlockWriter
 from napari_dtn.volume.opening import open_volume
 from napari_dtn.volume.writing import JOURNAL
@@ -119,6 +120,34 @@ def test_info_describes_volumes_and_models(
     assert (model["name"], model["arch"], model["patch_size"]) == ("tiny", "dtn", 32)
     assert main(["info", str(tiny_model)]) == 0
     assert "patch_size  32" in capsys.readouterr().out
+
+
+def test_info_describes_a_volume_that_is_empty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = tmp_path / "empty.tif", tmp_path / "new" / "info.json"
+    tifffile.imwrite(path, np.zeros((4, 96, 80), np.uint8), photometric="minisblack")
+    assert main(["info", str(path), "--json", str(out)]) == 0
+    described = json.loads(out.read_text())
+    assert described["shape"] == [4, 96, 80]
+    assert described["intensity"] == {"unknown": "The image is 0 wherever it was sampled; is it empty?"}
+
+
+def test_classes_of_a_volume_are_trained_by_their_names(files: tuple[str, str], tmp_path: Path) -> None:
+    labels = (np.asarray(tifffile.imread(files[1])) % 3 + 1).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "classes.tif", labels, photometric="minisblack")
+    model = tmp_path / "m.safetensors"
+    kind = ["--labels-kind", "classes", "--classes", "membrane", "cytoplasm", "nucleus", "--iterations", "2"]
+    assert main(training((files[0], str(tmp_path / "classes.tif")), model, *kind)) == 0
+    assert load_card(model).class_names == ("membrane", "cytoplasm", "nucleus")
+
+
+def test_a_model_to_start_from_keeps_its_network(
+    files: tuple[str, str], tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, labels = files
+    command = ["train", "--images", image, "--labels", labels, "--train-z", "0:3", "--val-z", "3:4"]
+    command += ["-o", str(tmp_path / "m.safetensors"), "--from", str(tiny_model)]
+    assert main([*command, "--arch", "unet"]) == 2
+    assert "goes on with the network that it has" in " ".join(capsys.readouterr().err.split())
 
 
 def test_info_names_bad_slices(

@@ -78,6 +78,8 @@ def test_a_model_is_taught_into_the_library_and_found_by_its_name(
         ([], "either --output M.safetensors or --name NAME"),
         (["--name", "dtn-snemi3d"], "the name of a model that comes with napari-dtn"),
         (["--name", "new", "--classes", "boundary", "inside", "myelin"], "Nothing is annotated as myelin"),
+        (["--name", "new", "--device", "cpu", "--seed", "1"], "--device, --seed would be ignored"),
+        (["--name", "new", "--base-channels", "4"], "--base-channels would be ignored"),
     ],
 )
 def test_bad_input_is_one_line(

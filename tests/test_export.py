@@ -57,6 +57,16 @@ def test_what_is_there_is_not_touched(
     assert "--overwrite" in capsys.readouterr().err
 
 
+def test_the_second_file_of_an_export_is_not_touched_either(tiny_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    out = tmp_path / "tiny.xml"
+    out.with_suffix(".bin").write_text("precious")
+    assert main(["export", str(tiny_model), "--to", "openvino", "-o", str(out)]) == 2
+    assert out.with_suffix(".bin").read_text() == "precious"
+    assert not out.exists()
+    assert main(["export", str(tiny_model), "--to", "openvino", "-o", str(out), "--overwrite"]) == 0
+
+
 def test_a_wrong_suffix_names_the_right_one(
     tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

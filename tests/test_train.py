@@ -192,6 +192,45 @@ def test_shared_slices_are_refused(data: TrainingData) -> None:
         replace(data, train_z=range(9))
 
 
+def classes_of(data: TrainingData, largest: int, names: tuple[str, ...] = ()) -> TrainingData:
+    """The same slices, annotated as classes up to a value."""
+    known = (data.volume.labels % 2 + 1).astype(np.uint8)
+    known[:, :3, :3] = largest
+    return replace(data, volume=replace(data.volume, labels=known, kind="classes"), classes=names)
+
+
+def test_classes_are_called_by_their_names(data: TrainingData, tmp_path: Path) -> None:
+    names = ("membrane", "cytoplasm", "mitochondrion")
+    network, path = replace(NETWORK, n_classes=3), tmp_path / "m.safetensors"
+    list(train(classes_of(data, 3, names), path, network=network, settings=SETTINGS))
+    assert load_card(path).class_names == names
+
+
+@pytest.mark.parametrize(
+    ("largest", "names", "n_classes", "words"),
+    [
+        (3, (), 1, "holds 3, and values go from 0 .* to 2; set n_classes to 3"),
+        (4, (), 3, "holds 4, and values go from 0 .* to 3"),
+        (3, ("membrane", "cytoplasm", "nucleus"), 4, "n_classes is 4, and 3 classes are named"),
+    ],
+)
+def test_values_without_a_class_are_refused(
+    data: TrainingData, tmp_path: Path, largest: int, names: tuple[str, ...], n_classes: int, words: str
+) -> None:
+    network = replace(NETWORK, n_classes=n_classes)
+    with pytest.raises(ValueError, match=words):
+        train(
+            classes_of(data, largest, names), tmp_path / "m.safetensors", network=network, settings=SETTINGS
+        )
+
+
+def test_an_image_with_values_that_are_no_numbers_names_the_slice(data: TrainingData, tmp_path: Path) -> None:
+    image = data.volume.image.astype(np.float32)
+    image[1] = np.nan
+    with pytest.raises(ValueError, match=r"Slice 1, .* NaN or infinite"):
+        run(replace(data, volume=replace(data.volume, image=image)), tmp_path / "m.safetensors")
+
+
 def test_a_loss_that_is_not_finite_ends_with_advice(data: TrainingData, tmp_path: Path) -> None:
     broken = TrainingVolume(
         data.volume.image, data.volume.labels, "ids", replace(data.volume.intensity, std=float("nan"))

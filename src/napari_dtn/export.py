@@ -50,13 +50,19 @@ def export(model: Model, to: Format, output: str | Path, overwrite: bool = False
     path = Path(output)
     if path.suffix != _SUFFIXES[to]:
         raise ValueError(f"output is {str(path)!r}; for {to} it must end in {_SUFFIXES[to]}.")
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; choose another output, or replace it with --overwrite.")
+    _check_free(path, overwrite)
     files = {path.with_suffix(Path(name).suffix): content for name, content in _made(model, to).items()}
+    for file in files:
+        _check_free(file, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     for file, content in files.items():
         file.write_bytes(content)
     return sorted(files)
+
+
+def _check_free(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists; choose another output, or replace it with --overwrite.")
 
 
 def _made(model: Model, to: Format) -> Mapping[str, bytes]:

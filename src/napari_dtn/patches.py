@@ -115,7 +115,10 @@ class TrainingVolume:
         return resample_image(image, matrix, size), known
 
     def _image(self, z: int, y: slice, x: slice, context: int) -> Float:
-        return normalise(with_neighbours(self.image, z, y, x, context), self.intensity)
+        image = normalise(with_neighbours(self.image, z, y, x, context), self.intensity)
+        if self.image.dtype.kind == "f" and not np.isfinite(image).all():
+            raise ValueError(f"Slice {z}, or one beside it, holds NaN or infinite values; replace them by 0.")
+        return image
 
     def _annotate(self, labels: NDArray[Any]) -> Annotation:
         if self.kind == "classes":

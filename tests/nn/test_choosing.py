@@ -77,6 +77,13 @@ def test_what_does_not_run_is_left_out(monkeypatch: pytest.MonkeyPatch, model: M
     assert choose(model, lambda: TILES) == Choice("eager", "float32", "all that is installed")
 
 
+def test_no_way_that_gives_the_same_answers_says_so(monkeypatch: pytest.MonkeyPatch, model: Model) -> None:
+    stand_ins(monkeypatch, ALL)
+    nothing = torch.full_like(TILES, torch.nan)
+    with pytest.raises(ValueError, match="does not give the same answers"):
+        choose(model, lambda: nothing)
+
+
 def test_one_trial_is_enough(monkeypatch: pytest.MonkeyPatch, model: Model) -> None:
     made = stand_ins(monkeypatch, ALL)
     first = choose(model, lambda: TILES)

@@ -206,3 +206,54 @@ def test_two_runs_into_one_output_are_refused(model: Model, image: Path, tmp_pat
         predict(model, open_volume(image), tmp_path / "out.zarr", settings=SETTINGS)
     assert len(list(steps))
     assert np.asarray(open_volume(tmp_path / "out.zarr").data).any()
+
+
+def test_a_second_run_disturbs_nothing_before_it_is_refused(
+    model: Model, image: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.zarr"
+    steps = predict(model, open_volume(image), out, settings=SETTINGS)
+    next(iter(steps))
+    half = out / "0" / "c.0123456789.partial"
+    half.write_bytes(b"is being written")
+    for options in ({}, {"overwrite": True}):
+        with pytest.raises(ValueError, match="being written by another process"):
+            predict(model, open_volume(image), out, settings=SETTINGS, **options)
+        assert half.read_bytes() == b"is being written"
+    assert is_unfinished(out)
+    half.unlink()
+    list(steps)
+    assert not is_unfinished(out)
+
+
+def test_a_changed_slice_of_a_store_is_noticed(model: Model, tmp_path: Path) -> None:
+    path, out = tmp_path / "em.zarr", tmp_path / "out.zarr"
+    array = zarr.create_array(str(path), shape=EM.shape, chunks=(1, 64, 64), dtype="u1")
+    array[:] = EM
+    interrupted(model, path, out)
+    array[4, :8, :8] = 255 - EM[4, :8, :8]
+    with pytest.raises(ValueError, match="input_modified was"):
+        predict(model, open_volume(path), out, settings=SETTINGS)
+
+
+def test_what_is_put_beside_an_input_changes_nothing(model: Model, tmp_path: Path) -> None:
+    path = tmp_path / "em.zarr"
+    group = zarr.create_group(str(path))
+    group.create_array("raw", shape=EM.shape, chunks=(1, 64, 64), dtype="u1")[:] = EM
+    out = path / "boundaries.zarr"
+    interrupted(model, path / "raw", out)
+    (path / "labels").mkdir()
+    (path / "labels" / "new.json").write_text("{}")
+    list(predict(model, open_volume(path / "raw"), out, settings=SETTINGS))
+    assert not is_unfinished(out)
+
+
+@pytest.mark.parametrize("output", ["em.zarr", "em.zarr/raw", "."])
+def test_an_input_is_never_written_over(model: Model, tmp_path: Path, output: str) -> None:
+    path = tmp_path / "em.zarr"
+    group = zarr.create_group(str(path))
+    group.create_array("raw", shape=EM.shape, chunks=(1, 64, 64), dtype="u1")[:] = EM
+    before = files_in(path)
+    with pytest.raises(ValueError, match="which is read; choose another path"):
+        predict(model, open_volume(path / "raw"), tmp_path / output, settings=SETTINGS, overwrite=True)
+    assert files_in(path) == before

@@ -94,6 +94,30 @@ def test_a_broken_neighbour_does_not_stop_a_network_with_context(damaged: Path, 
     assert [bool(plane[128:256, 256:384].any()) for plane in found] == [True, False, True]
 
 
+def test_one_pixel_that_is_no_number_does_not_blank_its_surroundings(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from napari_dtn.nn.checkpoint import ModelCard, save_model
+    from napari_dtn.nn.dtn import build_network
+
+    network, path = (
+        NetworkSettings(base_channels=2, levels=2, transformer_levels=(), context=1),
+        tmp_path / "m.safetensors",
+    )
+    image = LARGE.astype(np.float32)
+    whole = volume_from_array(image.copy())
+    image[1, 200, 200] = np.nan
+    save_model(path, build_network(network).state_dict(), ModelCard("context", network, patch_size=64))
+    model = load_model(path, "cpu")
+    expected, holed = Predictor.of(model, whole, SETTINGS), volume_from_array(image)
+    list(replace(expected, volume=holed).write(tmp_path / "out.zarr"))
+    found = open_volume(tmp_path / "out.zarr").data.compute() / 255
+    for z in range(3):
+        assert np.median(np.abs(found[z] - expected.predict(z)[0])) < 1 / 255
+        assert found[z].min() > 0
+    assert caplog.text.count("Slice 1 holds NaN or infinite values") == 1
+
+
 def test_a_file_that_cannot_be_read_at_all_says_so(model: Model, damaged: Path, tmp_path: Path) -> None:
     for chunk in (damaged / "c").rglob("*"):
         if chunk.is_file():

@@ -102,6 +102,13 @@ def test_ome_zarr_without_units_states_no_voxel_size(tmp_path: Path):
     assert (sized.translation, sized.origin) == ((210, 48, 54), (7, 8, 9))
 
 
+def test_a_translation_without_units_counts_in_its_steps(tmp_path: Path):
+    path = write_ome(tmp_path / "a.zarr", [stack()], unit=None, translation=(2400, 0, 60))
+    volume = open_volume(path)
+    assert (volume.voxel_size, volume.origin) == (None, (80, 0, 10))
+    assert volume.with_voxel_size((30, 6, 6)).translation == (2400, 0, 60)
+
+
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_channels_of_ome_zarr_need_a_choice(tmp_path: Path, zarr_format: int):
     image = stack((1, 3, 5, 20, 30))

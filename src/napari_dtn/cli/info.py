@@ -63,7 +63,6 @@ def _describe_model(path: str) -> dict[str, Any]:
 
 
 def _describe_volume(path: str, reading: Reading, bad_slices: bool) -> dict[str, Any]:
-    from napari_dtn.volume.intensity import estimate_intensity
     from napari_dtn.volume.opening import holds_ids, open_volume
     from napari_dtn.volume.writing import read_attributes
 
@@ -77,10 +76,20 @@ def _describe_volume(path: str, reading: Reading, bad_slices: bool) -> dict[str,
         "translation": volume.translation,
         "levels": [list(level.shape) for level in volume.levels],
         "bytes": volume.data.nbytes,
-        "intensity": asdict(estimate_intensity(volume)),
+        "intensity": _intensity_of(volume),
         "napari_dtn": read_attributes(path),
         **(_describe_slices(volume) if bad_slices and not holds_ids(volume) else {}),
     }
+
+
+def _intensity_of(volume: Volume) -> dict[str, Any]:
+    """Return a volume's statistics, or why there are none."""
+    from napari_dtn.volume.intensity import estimate_intensity
+
+    try:
+        return asdict(estimate_intensity(volume))
+    except ValueError as error:
+        return {"unknown": str(error)}
 
 
 def _in_words(description: dict[str, Any]) -> dict[str, Any]:

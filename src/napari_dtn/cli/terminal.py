@@ -96,6 +96,7 @@ def write_json(result: Any, target: Path | None) -> None:
     if str(target) == "-":
         print(text)
     else:
+        target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text + "\n")
 
 

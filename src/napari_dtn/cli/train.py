@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -15,6 +15,11 @@ from napari_dtn.cli.terminal import TrainingWatch, interruptible, progress, say,
 from napari_dtn.settings import FineTuneSettings, NetworkSettings, Roi, TrainSettings, parse_range
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from _typeshed import DataclassInstance
+
+    from napari_dtn.nn.checkpoint import Model
     from napari_dtn.train import TrainingData, TrainingSource
     from napari_dtn.volume.opening import Volume
 
@@ -57,15 +62,16 @@ def train(
     from napari_dtn.train import train
 
     if from_ and is_teaching(data, from_):
+        _refuse_ignored({**_changed(settings), **_changed(network)})
         target = Target(output, name)
         write_json(teach_model(data, from_, teach, target, resume, overwrite), json_)
         return
     if output is None or name:
         raise ValueError("--output M.safetensors is missing; --name is for a model that annotations teach.")
-    shape = network if arch == "dtn" else replace(network, transformer_levels=())
     start = load_model(from_, settings.device) if from_ else None
+    shape = _shape(network, arch, data, start)
     steps = train(
-        _training_data(data),
+        _training_data(data, shape.n_classes),
         output,
         network=shape,
         settings=settings,
@@ -81,7 +87,40 @@ def train(
     write_json({"output": str(output), **watch.summary}, json_)
 
 
-def _training_data(chosen: TrainingInput) -> TrainingSource:
+def _changed(settings: DataclassInstance) -> dict[str, Any]:
+    """Return the settings that are not at their defaults."""
+    usual = type(settings)()
+    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    return {name: value for name, value in values.items() if value != getattr(usual, name)}
+
+
+def _refuse_ignored(changed: Iterable[str]) -> None:
+    ignored = [f"--{name.replace('_', '-')}" for name in changed]
+    if ignored:
+        raise ValueError(
+            f"{', '.join(ignored)} would be ignored: annotations teach by a plan that follows from their "
+            "amount. Leave it out, or see --teach.iterations, --teach.device and the like."
+        )
+
+
+def _shape(
+    network: NetworkSettings, arch: str, chosen: TrainingInput, start: Model | None
+) -> NetworkSettings:
+    """Return the network that is trained; that of a model to start from cannot be another."""
+    shape = network if arch == "dtn" else replace(network, transformer_levels=())
+    if chosen.labels_kind == "classes" and shape.n_classes == 1 and len(chosen.classes) > 2:
+        shape = replace(shape, n_classes=len(chosen.classes))
+    if start is None:
+        return shape
+    there = start.card.network
+    other = [name for name, value in _changed(shape).items() if value != getattr(there, name)]
+    if other:
+        wrong = ", ".join(f"{name} is {getattr(there, name)}" for name in other)
+        raise ValueError(f"A model goes on with the network that it has: of {start.card.name} {wrong}.")
+    return there
+
+
+def _training_data(chosen: TrainingInput, n_classes: int) -> TrainingSource:
     volume_options = chosen.of_volume
     given = [name for name, value in volume_options.items() if value is not None]
     if chosen.dataset:
@@ -96,10 +135,10 @@ def _training_data(chosen: TrainingInput) -> TrainingSource:
         raise ValueError(
             f"{', '.join(missing)} missing: train takes {', '.join(volume_options)}, or --dataset voc FOLDER."
         )
-    return _volume_data(chosen)
+    return _volume_data(chosen, n_classes)
 
 
-def _volume_data(chosen: TrainingInput) -> TrainingData:
+def _volume_data(chosen: TrainingInput, n_classes: int) -> TrainingData:
     from napari_dtn.patches import TrainingVolume
     from napari_dtn.train import TrainingData
     from napari_dtn.volume.intensity import estimate_intensity
@@ -112,7 +151,10 @@ def _volume_data(chosen: TrainingInput) -> TrainingData:
         in_memory(image.data), in_memory(labels.data), chosen.labels_kind, estimate_intensity(image)
     )
     train_z, val_z = (_slices(text, image) for text in ranges)
-    return TrainingData(volume, train_z, val_z, image.name, image.voxel_size)
+    named = chosen.classes if chosen.labels_kind == "classes" else ()
+    if n_classes > 1 and named == TrainingInput().classes:
+        named = ()  # those of a boundary model: nobody has named them
+    return TrainingData(volume, train_z, val_z, image.name, image.voxel_size, named)
 
 
 def _slices(text: str, volume: Volume) -> range:

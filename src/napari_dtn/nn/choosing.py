@@ -130,6 +130,11 @@ def _trial(model: Model, tiles: Tensor, candidates: list[tuple[Backend, Precisio
             passed[backend, precision] = runner
         else:
             logger.info("%s, %s is off by %.3f and left out.", backend, precision, difference)
+    if not passed:
+        tried = ", ".join(sorted({precision for _, precision in candidates}))
+        raise ValueError(
+            f"{model.card.name} does not give the same answers in {tried}; choose the precision float32."
+        )
     seconds = _seconds(passed, tiles)
     best = min(seconds, key=lambda each: seconds[each])
     return Choice(*best, _reason(best, seconds))

@@ -30,6 +30,7 @@ from napari_dtn.predict.whole import blocks_of, checks_of, engine_of, finish, wa
 from napari_dtn.settings import Box, PredictSettings, usable_cores
 from napari_dtn.volume.intensity import Intensity
 from napari_dtn.volume.opening import Volume
+from napari_dtn.volume.writing import check_apart
 from napari_dtn.workers import check_installed, client_of, computed
 
 
@@ -44,6 +45,7 @@ def write_on_cluster(
 ) -> Iterator[TileDone]:
     """Predict a box into an output by a cluster; see :func:`napari_dtn.predict.predict`."""
     check_installed()
+    check_apart(path, predictor.volume.path)
     wanted = wanted_output(predictor, box)
     output = open_output(Path(path).absolute(), wanted, overwrite)
     return _steps(predictor, output, blocks_of(predictor, wanted), workers, scheduler)

@@ -194,12 +194,15 @@ def open_output(path: Path, wanted: Wanted, overwrite: bool = False) -> Output:
     FileExistsError
         There is something else at the path, and ``overwrite`` is not set.
     ValueError
-        The unfinished output was begun otherwise; the error says what has changed.
+        The unfinished output was begun otherwise; the error says what has changed. Or another process writes
+        it.
     """
+    if (path / JOURNAL).exists():
+        Journal(path / JOURNAL).close()  # nothing is deleted that somebody is writing
     if is_unfinished(path) and not overwrite:
         _check_same(path, wanted)
         for leftover in path.rglob(_PARTIAL):
-            leftover.unlink()
+            leftover.unlink(missing_ok=True)
         if not (path / "0" / "zarr.json").exists():
             _create(path, wanted, overwrite=True)
     else:

@@ -67,6 +67,7 @@ class Source:
     def __init__(self, data: Any, intensity: Intensity, context: int) -> None:
         self.data = RecentWindows(data)
         self._intensity, self._context = intensity, context
+        self._not_finite: set[int] = set()  # slices, as far as they were read
         self._damaged: dict[int, dict[tuple[int, int], _Chunk]] = {}  # by slice, then by place of the chunk
 
     def batches(self, blocks: Iterable[Block], grid: TileGrid, size: int) -> Iterator[Batch]:
@@ -120,11 +121,22 @@ class Source:
 
     def _read(self, z: int, y: slice, x: slice) -> NDArray[Any]:
         try:
-            return self.data[z, y, x]
+            window = self.data[z, y, x]
         except MemoryError:
             raise
         except Exception:  # whatever a file's library raises; the parts that fail again are named below
-            return self._in_parts(z, y, x)
+            window = self._in_parts(z, y, x)
+        return self._finite(window, z) if window.dtype.kind == "f" else window
+
+    def _finite(self, window: NDArray[Any], z: int) -> NDArray[Any]:
+        """Fill what is no number with the volume's mean: a network makes one such pixel a whole tile's."""
+        numbers = np.isfinite(window)
+        if numbers.all():
+            return window
+        if z not in self._not_finite:
+            logger.warning("Slice %d holds NaN or infinite values; the volume's mean stands for them.", z)
+            self._not_finite.add(z)
+        return np.where(numbers, window, window.dtype.type(self._intensity.mean))
 
     def _in_parts(self, z: int, y: slice, x: slice) -> NDArray[Any]:
         """Read what can be read of a window of one slice, and fill the rest with the volume's mean."""

@@ -19,6 +19,8 @@ from napari_dtn.predict.reading import Batch
 from napari_dtn.predict.setting_up import known_voxel_size, use_threads
 from napari_dtn.settings import Box
 from napari_dtn.volume.defects import SliceCheck, check_slices
+from napari_dtn.volume.places import state_of
+from napari_dtn.volume.writing import check_apart
 
 if TYPE_CHECKING:
     from napari_dtn.predict.predictor import Predictor
@@ -32,6 +34,7 @@ _CHECKED = 2_000  # slices that are searched for defects, about 20 ms each
 
 def write(predictor: Predictor, path: str | Path, box: Box, overwrite: bool = False) -> Iterator[TileDone]:
     """Predict a box into an output; see :func:`napari_dtn.predict.predict`."""
+    check_apart(path, predictor.volume.path)
     wanted = wanted_output(predictor, box)
     output = open_output(Path(path), wanted, overwrite)
     return _steps(predictor, output, blocks_of(predictor, wanted))
@@ -134,15 +137,12 @@ def wanted_output(predictor: Predictor, box: Box) -> Wanted:
 
 def input_state(volume: Volume) -> dict[str, Any]:
     """Return what tells that the engine or the input has changed, beside the input's statistics."""
-    known: dict[str, Any] = {
+    return {
         "layout": _LAYOUT,
         "input_shape": volume.shape,
         "input_dtype": str(volume.data.dtype),
+        **(state_of(volume.path) if volume.path else {}),
     }
-    file = Path(str(volume.path).partition("::")[0]).expanduser()
-    if volume.path and file.is_file():
-        known |= {"input_bytes": file.stat().st_size, "input_modified": file.stat().st_mtime_ns}
-    return known
 
 
 def provenance(predictor: Predictor) -> dict[str, Any]:

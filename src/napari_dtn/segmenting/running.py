@@ -42,7 +42,7 @@ from napari_dtn.segmenting.work import Job, connect, cut
 from napari_dtn.settings import Roi, SegmentSettings
 from napari_dtn.volume.intensity import estimate_intensity
 from napari_dtn.volume.opening import Volume, open_volume
-from napari_dtn.volume.writing import delete_image, read_attributes, write_labels
+from napari_dtn.volume.writing import check_apart, delete_image, read_attributes, write_labels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -144,6 +144,7 @@ def segment_steps(
     """
     chosen = settings or SegmentSettings()
     path = Path(output)
+    check_apart(path, str(boundaries), image.path if image else None)
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; choose another path, or replace it with --overwrite.")
     if keep_graph:

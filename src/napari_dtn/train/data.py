@@ -80,6 +80,8 @@ class TrainingData:
         What the data are called in the model card.
     voxel_size
         In nm, ``(Z, Y, X)``.
+    classes
+        Names of an annotation's values, from 1 on, where they are several classes.
     """
 
     volume: TrainingVolume
@@ -87,6 +89,7 @@ class TrainingData:
     val_z: range
     name: str = "unnamed volume"
     voxel_size: VoxelSize | None = None
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         depth = self.volume.image.shape[0]
@@ -108,15 +111,33 @@ class TrainingData:
         return "volume z-score"
 
     def check(self, network: NetworkSettings) -> None:
-        """Refuse a network of several input channels: a slice has one."""
+        """Refuse a network of several channels, a slice has one, and values that it has no class for."""
         if network.in_channels != 1:
             raise ValueError(
                 f"in_channels is {network.in_channels}; a volume has 1 (context adds neighbouring slices)."
             )
+        if self.volume.kind == "classes":
+            self._check_classes(network.n_classes, max(network.n_classes, 2))
+
+    def _check_classes(self, n_classes: int, values: int) -> None:
+        if self.classes and len(self.classes) != values:
+            raise ValueError(
+                f"n_classes is {n_classes}, and {len(self.classes)} classes are named: "
+                f"{', '.join(self.classes)}."
+            )
+        slices = (np.asarray(self.volume.labels[z]) for z in (*self.train_z, *self.val_z))
+        largest = max(int(labels.max()) for labels in slices)
+        if largest > values:
+            raise ValueError(
+                f"The annotation holds {largest}, and values go from 0 (not annotated) to {values}; "
+                f"set n_classes to {largest}, or correct the annotation."
+            )
 
     def class_names(self, n_classes: int) -> tuple[str, ...]:
-        """Return ``boundary``, or a number for each of several classes."""
-        return ("boundary",) if n_classes == 1 else tuple(f"class {number}" for number in range(n_classes))
+        """Return ``boundary``, or a name for each of several classes: a number where they have none."""
+        if n_classes == 1:
+            return self.classes[:1] or ("boundary",)
+        return self.classes or tuple(f"class {number}" for number in range(n_classes))
 
     def describe(self) -> dict[str, Any]:
         """Return what identifies the data, as plain JSON values."""

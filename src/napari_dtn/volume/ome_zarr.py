@@ -163,7 +163,9 @@ def _placed(
     order = [letters.find(letter) for letter in "zyx"]
     units = [axes[i].get("unit") if i >= 0 else None for i in order]
     voxel_size = stated_voxel_size([scale[i] if i >= 0 else None for i in order], units)
-    factors = [nanometres(unit) or 1.0 for unit in units] if voxel_size else [1.0] * 3
+    # Without units the steps say nothing: a translation is then counted in them.
+    unknown = [1 / (scale[i] or 1.0) if i >= 0 else 1.0 for i in order]
+    factors = [nanometres(unit) or 1.0 for unit in units] if voxel_size else unknown
     z, y, x = (translation[i] * factor if i >= 0 else 0.0 for i, factor in zip(order, factors, strict=True))
     return voxel_size, (z, y, x)
 

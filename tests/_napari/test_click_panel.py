@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QMessageBox, QWidget
 
+from napari_dtn._napari import click_actions as actions
+from napari_dtn._napari.stack import SliceStack
 from napari_dtn.annotate import open_annotations
 from napari_dtn.segmenting import segment_steps
+from napari_dtn.session import Searching
+from napari_dtn.volume.opening import open_volume
 from napari_dtn.volume.writing import write_image
 from support.canvas import canvas_of
 from support.clicking import (
@@ -32,6 +39,7 @@ from support.clicking import (
 from support.rooms import by_walls
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 CONTROLS = (
@@ -221,6 +229,68 @@ def test_a_stroke_of_the_brush_is_recorded_and_undone(qtbot, panel) -> None:
     click(qtbot, panel, FIRST)
     key(qtbot, panel, Qt.Key_Return)
     assert labels(panel)[FIRST] == 10
+
+
+def test_what_is_kept_before_the_next_click_is_kept_whole(qtbot, panel) -> None:
+    """Enter and the next click do not wait until the first object is found, and it is kept as it is found."""
+    begin(qtbot, panel)
+    panel._ask(actions.clicked(FIRST, True), True)
+    panel._ask(actions.committed)
+    panel._ask(actions.clicked(THIRD, True), True)
+    rest(qtbot, panel)
+    assert labels(panel)[FIRST] == 1
+    assert (labels(panel) == 1).sum() > 500
+    assert work(panel)[THIRD]
+    assert not work(panel)[FIRST]
+
+
+def test_strokes_that_wait_are_recorded_when_clicking_stops(qtbot, panel, tmp_path: Path) -> None:
+    begin(qtbot, panel)
+    looking = threading.Event()
+
+    def growing(session: object) -> Iterator[Searching]:
+        looking.set()
+        for done in range(1000):
+            time.sleep(0.01)
+            yield Searching(done, 1000)
+
+    panel._ask(growing, True)
+    layer = panel._viewer.layers["em objects"]
+    layer.brush_size = 6
+    qtbot.waitUntil(looking.is_set, timeout=PATIENCE)
+    layer.paint(FIRST, 9)
+    qtbot.waitUntil(lambda: panel._desk.waiting, timeout=PATIENCE)
+    control(panel, "on").click()
+    qtbot.waitUntil(lambda: panel._desk.session is None, timeout=PATIENCE)
+    assert np.asarray(open_volume(tmp_path / "objects" / "objects.zarr").data)[FIRST] == 9
+    assert not layer.editable, "nobody would record what is painted now"
+
+
+def test_keys_are_given_back_to_who_had_them(qtbot, panel) -> None:
+    """The panel that teaches binds N too."""
+    viewer = panel._viewer
+
+    def theirs(_: object) -> None: ...
+
+    viewer.bind_key("N", theirs)
+    begin(qtbot, panel)
+    control(panel, "on").click()
+    qtbot.waitUntil(lambda: panel._desk.session is None, timeout=PATIENCE)
+    assert viewer.bind_key("N", None, overwrite=True) is theirs
+
+
+def test_a_prediction_that_has_ended_is_offered(panel) -> None:
+    viewer, box = panel._viewer, control(panel, "source")
+    data = viewer.layers["em"].data
+    stack = SliceStack(data.shape, data)
+    shown = {"scale": (30, 6, 6), "units": ("nm",) * 3, "metadata": {"napari_dtn": {"role": "boundaries"}}}
+    viewer.add_image(stack, name="em boundaries late", contrast_limits=(0, 255), **shown)
+    assert box.findText("the layer “em boundaries late”") < 0
+    for z in range(len(data)):
+        stack.add_complete(z)
+    box.showPopup()
+    box.hidePopup()
+    assert box.findText("the layer “em boundaries late”") >= 0
 
 
 def test_dragging_is_no_click(qtbot, panel) -> None:

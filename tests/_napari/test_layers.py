@@ -9,18 +9,48 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points
 
-from napari_dtn._napari import layers, overlays, warp_layers
+from napari_dtn._napari import layers, overlays, warp_layers, writer
 from napari_dtn._napari.click_desk import Source
 from napari_dtn._napari.click_sources import sources_of
 from napari_dtn._napari.stack import Placed, SliceStack, by_class
 from napari_dtn._napari.view import looked_at, show_slice, slice_in_view
 from napari_dtn._napari.warp_drawing import draw_tile
 from napari_dtn.session.boundaries import StoredBoundaries
-from napari_dtn.volume.opening import volume_from_array
+from napari_dtn.volume.opening import open_volume, volume_from_array
 from napari_dtn.warp import Warp
 
 IMAGE = np.arange(4 * 20 * 30, dtype=np.uint8).reshape(4, 20, 30)
 NM = ("nm",) * 3
+
+# ---- ids of a part of an image
+
+
+def test_ids_of_a_region_lie_where_the_layer_lies() -> None:
+    image = Image(np.zeros((4, 20, 30), np.uint8), name="em", scale=(30, 6, 6), translate=(60, 0, 0))
+    region = Labels(np.ones((2, 8, 10), int), scale=(30, 6, 6), translate=(90, 24, 36))
+    ids, corner = layers.ids_over(region, (4, 20, 30), image)
+    assert (ids.shape, corner) == ((2, 8, 10), (1, 4, 6))
+    whole = Labels(np.ones((4, 20, 30), int))
+    assert layers.ids_over(whole, (4, 20, 30), image)[1] == (0, 0, 0)
+    slice_ = Image(np.zeros((20, 30), np.uint8), name="slice", scale=(6, 6))
+    flat, corner = layers.ids_over(
+        Labels(np.ones((8, 10), int), scale=(6, 6), translate=(12, 0)), (1, 20, 30), slice_
+    )
+    assert (flat.shape, corner) == ((1, 8, 10), (0, 2, 0))
+    coarse = Labels(np.ones((2, 4, 5), int), name="coarse", scale=(30, 12, 12))
+    with pytest.raises(ValueError, match="“coarse” has pixels of 12 x 12, and “em” of 6 x 6"):
+        layers.ids_over(coarse, (4, 20, 30), image)
+
+
+# ---- pyramids are written by their finest level
+
+
+def test_a_pyramid_is_saved(tmp_path: Path) -> None:
+    pyramid = Image([IMAGE, IMAGE[:, ::2, ::2]], multiscale=True, scale=(30, 6, 6), units=NM)
+    _, meta, _ = pyramid.as_layer_data_tuple()
+    writer.write_image(str(tmp_path / "em.zarr"), pyramid.data, meta)
+    assert (np.asarray(open_volume(tmp_path / "em.zarr").data) == IMAGE).all()
+
 
 # ---- where boundaries for clicks come from
 

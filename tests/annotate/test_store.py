@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -263,3 +264,22 @@ def test_killed_while_annotating_nothing_is_lost(volume: Volume, tmp_path: Path)
         assert annotations.pixels[1 - position % 2] == np.prod(SHAPE)
         annotations.close()
         done = position
+
+
+def test_boundary_and_inside_have_the_values_that_their_names_have(volume: Volume, tmp_path: Path) -> None:
+    classes = ("myelin", "inside", "boundary")
+    ids = np.random.default_rng(0).integers(0, 3, (1, 10, 10)).repeat(5, 1).repeat(5, 2)
+    with closing(open_annotations(tmp_path / "named", volume, classes)) as annotations:
+        annotations.add_ids(ids)
+        assert (annotations.labels[:1, :50, :50] == np.array([0, 3, 2])[from_ids(ids)]).all()
+    others = open_annotations(tmp_path / "others", volume, ("a", "b", "c"))
+    with closing(others), pytest.raises(ValueError, match="one called boundary and one called inside"):
+        others.add_ids(ids)
+
+
+def test_a_folder_with_more_classes_is_opened_by_the_first_ones(volume: Volume, tmp_path: Path) -> None:
+    classes = ("boundary", "inside", "myelin")
+    with closing(open_annotations(tmp_path / "three", volume, classes)) as annotations:
+        annotations.paint(box(1, 5, 5), stroke(3))
+    with closing(open_annotations(tmp_path / "three", volume, classes[:2])) as annotations:
+        assert annotations.classes == classes

@@ -15,7 +15,7 @@ from napari_dtn._napari.annotation_layer import BRUSH, POLYGON, AnnotationLayer,
 from napari_dtn._napari.annotation_list import Place
 from napari_dtn._napari.finetune_controls import FORGET, AnnotateControls, say
 from napari_dtn._napari.job import Lane, notified
-from napari_dtn._napari.layers import check_image, snapshot_of
+from napari_dtn._napari.layers import check_image, ids_over, snapshot_of
 from napari_dtn._napari.slice_marks import marks_of
 from napari_dtn._napari.tasks import Desk, Request
 from napari_dtn._napari.view import fly_to
@@ -201,7 +201,7 @@ class Annotating(QObject):
         labels = self.controls.ids.layer
         if labels is None:
             raise ValueError("There is no Labels layer to take ids from: open a segmentation of this volume.")
-        self.ask(desk.took_ids(labels.data[0] if labels.multiscale else labels.data))
+        self.ask(desk.took_ids(*ids_over(labels, self.annotations.labels.shape, self.image)))
 
     def _on_edit(self, edit: Any) -> None:
         """Follow what another panel does; called in its thread."""
@@ -261,10 +261,9 @@ class Annotating(QObject):
 
     @notified
     def _suggest(self, checked: bool = False) -> None:
-        regions = self.annotations.regions()
         settings = PredictSettings(backend="eager", threads=spare_cores())
         request = Request(snapshot_of(self.image), self._model(), settings)
-        steps = partial(tasks.suggest, self._models, request, regions)
+        steps = partial(tasks.suggest, self._models, request, self.annotations)
         self.suggest_lane.start("Looking where to annotate", steps)
 
     def _show_suggestions(self, step: Suggesting) -> None:

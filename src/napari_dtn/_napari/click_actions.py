@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -82,13 +82,15 @@ def redone(session: ClickSession) -> Iterator[str]:
     yield f"Done again: {words}." if words else "There is nothing to do again."
 
 
-def edited(change: Callable[[ClickSession], str]) -> Action:
-    """Change committed objects; the change returns words for people."""
+@dataclass(frozen=True)
+class Edited:
+    """Change committed objects, whatever is in work; the change returns words for people."""
 
-    def action(session: ClickSession) -> Iterator[str]:
-        yield change(session)
+    change: Callable[[ClickSession], str]
 
-    return action
+    def __call__(self, session: ClickSession) -> Iterator[str]:
+        """Do it."""
+        yield self.change(session)
 
 
 def regrown(session: ClickSession) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_dtn._napari.click_actions import regrown
+from napari_dtn._napari.click_actions import Edited, regrown
 
 if TYPE_CHECKING:
     from napari_dtn._napari.click_actions import Action, Point
@@ -112,8 +112,8 @@ class ClickDesk:
         self._waiting.append((action, outdates))
 
     def forget(self) -> None:
-        """Leave undone what waits."""
-        self._waiting.clear()
+        """Leave undone what waits, but for edits: a stroke, say, is on the screen already."""
+        self._waiting = deque(one for one in self._waiting if isinstance(one[0], Edited))
 
     def open(self, image: Snapshot, source: Source, folder: Path, predict: PredictSettings) -> Iterator[Any]:
         """Open the session of an image, then do what waits."""
@@ -137,11 +137,15 @@ class ClickDesk:
                     words = step
                 else:
                     yield step
-                if any(outdates for _, outdates in self._waiting):
+                if self._is_outdated():
                     break
             yield self._state(words)
         if self.session is not None and self.session.objects.changes != self._left_behind:
             yield from self._follow(self.session)
+
+    def _is_outdated(self) -> bool:
+        """Whether what waits next, edits of kept objects aside, does not need the object in work finished."""
+        return next((outdates for action, outdates in self._waiting if not isinstance(action, Edited)), False)
 
     def _follow(self, session: ClickSession) -> Iterator[Followed]:
         try:

@@ -88,7 +88,7 @@ class Keys:
     ) -> None:
         register()
         self._viewer, self._actions, self._show = viewer, actions, show
-        self._bound: list[tuple[Any, KeyBinding]] = []
+        self._bound: list[tuple[Any, KeyBinding, Any, Any]] = []  # target, key, our action, that before it
         self._events = (viewer.layers.selection.events.active, action_manager.events.shortcut_changed)
         show(keys_words())
 
@@ -107,8 +107,9 @@ class Keys:
     def _bind_anew(self, event: Any = None) -> None:
         self._free()
         for target, key, name in self._wanted():
-            target.bind_key(key, lambda _, name=name: self._actions[name](), overwrite=True)
-            self._bound.append((target, key))
+            ours = self._doing(name)
+            before = target.bind_key(key, ours, overwrite=True)
+            self._bound.append((target, key, ours, before))
         self._show(keys_words())
 
     def _wanted(self) -> Iterator[tuple[Any, KeyBinding, str]]:
@@ -121,6 +122,12 @@ class Keys:
                 yield layer, key, command.__name__
 
     def _free(self) -> None:
-        for target, key in self._bound:
-            target.bind_key(key, None, overwrite=True)
+        for target, key, ours, before in reversed(self._bound):
+            now = target.bind_key(key, None, overwrite=True)
+            there = before if now is ours else now  # who has bound it since keeps it
+            if there is not None:
+                target.bind_key(key, there, overwrite=True)
         self._bound = []
+
+    def _doing(self, name: str) -> Callable[[Any], None]:
+        return lambda _: self._actions[name]()

@@ -143,10 +143,11 @@ class ClickLayers:
             self.objects.refresh()
 
     def remove(self) -> None:
-        """Take them out of the viewer; the objects stay as a layer of their own."""
+        """Take them out of the viewer; the objects stay as a layer of their own, which no brush changes."""
         for layer in (self.work, self.clicks):
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
+        self.objects.editable = False  # nobody would record what is painted
 
 
 def _one_colour() -> Any:

@@ -55,7 +55,7 @@ class ClickPanel(Panel):
         self.controls = ClickControls(self._choice)
         self._lane = Lane(self)
         self._shapes = ObjectShapes(
-            viewer, self.controls.kept, lambda change: self._ask(actions.edited(change))
+            viewer, self.controls.kept, lambda change: self._ask(actions.Edited(change))
         )
         self._lanes = [self._lane, self._shapes.lane]
         self._clicks = Clicks(viewer, self)
@@ -107,6 +107,7 @@ class ClickPanel(Panel):
             controls.overlap.currentIndexChanged,
         ):
             changed.connect(self._on_settings)
+        controls.source.offering.connect(self._show_sources)  # a prediction may have ended meanwhile
         controls.objects.chosen.connect(self._fly)
         controls.objects.renamed.connect(self._rename)
         controls.objects.numbered.connect(self._renumber)
@@ -137,6 +138,13 @@ class ClickPanel(Panel):
             self._layers = None
         self.controls.show_on(False)
         if not self._lane.busy:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Make the edits that wait, then let go of the folder."""
+        if self._desk.waiting and self._desk.session is not None:
+            self._lane.start("That", self._desk.run)
+        else:
             self._desk.close()
 
     # ---- what is chosen
@@ -146,7 +154,7 @@ class ClickPanel(Panel):
         self.controls.folder.setText("" if layer is None else str(default_output(layer, "objects")))
         self._show_sources()
 
-    def _show_sources(self, event: Any = None) -> None:
+    def _show_sources(self, *_: Any) -> None:
         """Offer the boundary layers of the image, then the models."""
         self.controls.show_sources(sources_of(self._viewer.layers, self._choice.layer))
 
@@ -214,15 +222,16 @@ class ClickPanel(Panel):
         QTimer.singleShot(0, self._record)  # napari says so just before it paints
 
     def _record(self) -> None:
-        if self._layers is not None:
-            self._ask(actions.edited(partial(actions.record, patches=self._layers.painted.take())))
+        patches = self._layers.painted.take() if self._layers is not None else []
+        if patches:
+            self._ask(actions.Edited(partial(actions.record, patches=patches)))
 
     def _on_settings(self, value: int = 0) -> None:
         self._ask(actions.set_up(self.controls.settings), True)
 
     def _use(self, tool: str, *_: Any) -> None:
         """Use a tool on the chosen rows."""
-        self._ask(actions.edited(partial(actions.TOOLS[tool], chosen=self.controls.objects.selected)))
+        self._ask(actions.Edited(partial(actions.TOOLS[tool], chosen=self.controls.objects.selected)))
 
     def _find(self, through: bool) -> None:
         """Find the object in work again, in the slice or through the slices."""
@@ -235,14 +244,14 @@ class ClickPanel(Panel):
         self._show_status(f"Left click {'excludes' if self._clicks.swapped else 'includes'} now.")
 
     def _rename(self, number: int, name: str) -> None:
-        self._ask(actions.edited(partial(actions.rename, number=number, name=name)))
+        self._ask(actions.Edited(partial(actions.rename, number=number, name=name)))
 
     def _renumber(self, number: int, typed: str) -> None:
         if typed.strip() != str(number):  # a double click that changes nothing
-            self._ask(actions.edited(partial(actions.renumber, number=number, typed=typed)))
+            self._ask(actions.Edited(partial(actions.renumber, number=number, typed=typed)))
 
     def _lock(self, number: int, on: bool) -> None:
-        self._ask(actions.edited(partial(actions.lock, number=number, on=on)))
+        self._ask(actions.Edited(partial(actions.lock, number=number, on=on)))
 
     def _fly(self, facts: ObjectFacts) -> None:
         if self._layers is not None:
@@ -295,7 +304,8 @@ class ClickPanel(Panel):
             self.controls.show_on(False)
             self._show_status("")
         elif self._layers is None:
-            self._desk.close()
+            self.controls.show_on(False)
+            self._finish()
         elif self._lane.outcome != "done":
             self._ask(actions.shown)
         elif self._desk.waiting:

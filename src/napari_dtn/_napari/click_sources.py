@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_dtn._napari.click_desk import Source
-from napari_dtn._napari.layers import BOUNDARIES, class_of, path_of, role_of
+from napari_dtn._napari.layers import BOUNDARIES, class_of, corner_in, path_of, role_of
 from napari_dtn._napari.overlays import stack_of
 from napari_dtn._napari.stack import Placed
 from napari_dtn.nn.bundled import known_models
@@ -43,15 +43,5 @@ def _source_of(layer: napari.layers.Layer, image: napari.layers.Layer) -> Source
     corner = (0, 0, 0)
     if isinstance(array, Placed):  # around its box nothing is known, which is not the same as no boundary
         corner, array = tuple(side.start for side in array.box), array.array
-    z, y, x = (
-        round(float((a - b) / side)) + start
-        for a, b, side, start in zip(
-            layer.translate[-3:], _translation(image), layer.scale[-3:], corner, strict=True
-        )
-    )
+    z, y, x = (at + start for at, start in zip(corner_in(layer, image), corner, strict=True))
     return Source(f"the layer “{layer.name}”", array=array, origin=(z, y, x), path=path_of(layer))
-
-
-def _translation(image: napari.layers.Layer) -> tuple[float, float, float]:
-    z, y, x = [0.0] * (3 - image.ndim) + [float(one) for one in image.translate]
-    return z, y, x

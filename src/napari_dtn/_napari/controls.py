@@ -263,9 +263,20 @@ def _show(label: QLabel, text: str) -> None:
     label.setVisible(bool(text))
 
 
-def shrinking_box() -> QComboBox:
+class OfferBox(QComboBox):
+    """A box that says so before it shows what it offers."""
+
+    offering = Signal()
+
+    def showPopup(self) -> None:  # noqa: N802
+        """Show what it offers by then."""
+        self.offering.emit()
+        super().showPopup()
+
+
+def shrinking_box() -> OfferBox:
     """A box that a long name does not make wide."""
-    box = QComboBox()
+    box = OfferBox()
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(12)
     box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)

@@ -143,11 +143,12 @@ def reviewed(box: Box) -> Action:
     return action
 
 
-def took_ids(ids: Any) -> Action:
-    """Take a segmentation of the whole volume over."""
+def took_ids(ids: Any, corner: tuple[int, int, int]) -> Action:
+    """Take a segmentation over, whose first voxel is there in the volume."""
 
     def action(annotations: Annotations) -> str:
-        return "The segmentation is annotation now." if annotations.add_ids(ids) else "It was there already."
+        taken = annotations.add_ids(ids, corner)
+        return "The segmentation is annotation now." if taken else "It was there already."
 
     return action
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_dtn._napari.tasks import Desk, Request
-    from napari_dtn.annotate import Region
+    from napari_dtn.annotate import Annotations
     from napari_dtn.nn.checkpoint import Model
     from napari_dtn.teach.comparison import Compared, Seen
     from napari_dtn.teach.events import TeachEvent
@@ -118,6 +118,8 @@ class TeachDesk:
         yield self._memory
         if self.wished() == "keep":
             yield from self.keep(lesson.name)
+        elif self.wished() == "discard":  # meanwhile
+            self.discard()
 
     def wished(self) -> Wish:
         """Return the wish, which may have changed since it was written last."""
@@ -184,11 +186,11 @@ class _Watch:
         return as_uint8(Predictor.of(model, volume, settings, self._intensity).predict(z))
 
 
-def suggest(desk: Desk, request: Request, regions: Sequence[Region]) -> Iterator[Suggesting]:
+def suggest(desk: Desk, request: Request, annotations: Annotations) -> Iterator[Suggesting]:
     """Find where to annotate next."""
     from napari_dtn.teach.uncertainty import suggest
 
-    yield from suggest(desk.predictor(request), regions)
+    yield from suggest(desk.predictor(request), annotations.regions())
 
 
 def compare(versions: Sequence[Version], make: Callable[[], Lesson]) -> Iterator[list[Compared] | Seen]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_dtn.volume.opening import Volume
 
 LayerData = tuple[Any, dict[str, Any], str]
+Laid = tuple[Any, tuple[int, int, int]]  # an array, and its first voxel in an image
 
 KEY = (  # of a layer's metadata: {"path", "voxel_size"}; "role", "class", "inset" on layers that we make
     "napari_dtn"
@@ -257,6 +258,35 @@ def place_of(layer: napari.layers.Layer) -> dict[str, Any]:
     y, x = layer.scale
     unit = str(layer.units[-1])
     return {"scale": (y, y, x), "translate": (0.0, *layer.translate), "units": (unit,) * 3}
+
+
+def ids_over(labels: napari.layers.Labels, shape: tuple[int, ...], image: napari.layers.Layer) -> Laid:
+    """Return the ids of a layer, (Z, Y, X), and the voxel of an image of this shape that they begin at.
+
+    Raises
+    ------
+    ValueError
+        They are of a part of the image, and their pixels are not its.
+    """
+    ids = labels.data[0] if labels.multiscale else labels.data
+    ids = ids if labels.ndim == 3 else ids[None]
+    if tuple(ids.shape) == shape:
+        return ids, (0, 0, 0)
+    one, other = (tuple(float(side) for side in each.scale[-2:]) for each in (labels, image))
+    if any(abs(a / b - 1) > 0.01 for a, b in zip(one, other, strict=True)):
+        raise ValueError(
+            f"“{labels.name}” has pixels of {one[0]:g} x {one[1]:g}, and “{image.name}” of {other[0]:g} x "
+            f"{other[1]:g}; choose a layer with the pixels of the image."
+        )
+    return ids, corner_in(labels, image)
+
+
+def corner_in(layer: napari.layers.Layer, image: napari.layers.Layer) -> tuple[int, int, int]:
+    """Return the voxel of an image, (z, y, x), that the first one of a layer of such voxels lies at."""
+    here, there = ([0.0] * (3 - one.ndim) + list(one.translate[-3:]) for one in (layer, image))
+    steps = [1.0] * (3 - image.ndim) + list(image.scale[-3:])
+    z, y, x = (round(float((a - b) / step)) for a, b, step in zip(here, there, steps, strict=True))
+    return z, y, x
 
 
 def same_place(layer: napari.layers.Layer, image: napari.layers.Layer) -> None:

@@ -279,7 +279,7 @@ class WarpPanel(Panel):
         while event.type == "mouse_move":
             dragged = True
             yield
-        if not dragged and self.controls.patch.currentText() == CLICK:
+        if not dragged and self.isVisible() and self.controls.patch.currentText() == CLICK:
             self._find_patch()
 
     @notified

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def write_old_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 
 
 def _finest(data: Any) -> Any:
-    return data[0] if isinstance(data, (list, tuple)) else data
+    """Return the finest level; several of them are a sequence, which no array is."""
+    return data[0] if isinstance(data, Sequence) else data
 
 
 def _place(meta: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_dtn.annotate.regions import Fold, Region, find_regions, folds_of
-from napari_dtn.annotate.sources import LEAVE, from_ids, from_object, reviewed_box
+from napari_dtn.annotate.sources import BOUNDARY, INSIDE, LEAVE, from_ids, from_object, reviewed_box
 from napari_dtn.segment.history import Edit
 from napari_dtn.session.objects import patches_over, rectangles, widened
 from napari_dtn.session.store import ANNOTATIONS, close_store, open_store
@@ -151,9 +151,7 @@ class Annotations:
             The box leaves the volume, or no class is called ``inside``.
         """
         self._check_box(box)
-        if "inside" not in self.classes:
-            raise ValueError(f"The classes are {', '.join(self.classes)}; reviewing needs one called inside.")
-        inside = self.classes.index("inside") + 1
+        _, inside = self._edge_and_inside()
 
         def reviewed(z: int, y: slice, x: slice, before: Annotation) -> Annotation:
             return reviewed_box(before, inside)
@@ -174,7 +172,7 @@ class Annotations:
         self._check_box((z, y, x))
 
         def taken(at: int, y: slice, x: slice, before: Annotation) -> Annotation:
-            return from_ids(np.asarray(ids[at - z.start]))
+            return self._valued(from_ids(np.asarray(ids[at - z.start])))
 
         return self.record("a segmentation", patches_over(self.labels, _places((z, y, x)), taken))
 
@@ -193,9 +191,27 @@ class Annotations:
         places = {z: widened(place, 1, shape) for z, place in rectangles(extents).items()}
 
         def said(z: int, y: slice, x: slice, before: Annotation) -> Annotation:
-            return _laid_over(before, from_object(np.asarray(self.history.labels[z, y, x]), number))
+            known = self._valued(from_object(np.asarray(self.history.labels[z, y, x]), number))
+            return _laid_over(before, known)
 
         return self.record(f"object {number} as annotation", patches_over(self.labels, places, said))
+
+    def _edge_and_inside(self) -> tuple[int, int]:
+        """The values of boundary and of inside: of two classes the first and second, else by their names."""
+        if len(self.classes) == 2:
+            return BOUNDARY, INSIDE
+        if not {"boundary", "inside"} <= {*self.classes}:
+            raise ValueError(
+                f"The classes are {', '.join(self.classes)}; this needs one called boundary and one called "
+                "inside."
+            )
+        return self.classes.index("boundary") + 1, self.classes.index("inside") + 1
+
+    def _valued(self, known: Annotation) -> Annotation:
+        """Return boundary and inside as the values that they have among the classes."""
+        values = np.arange(256, dtype=np.uint8)
+        values[[BOUNDARY, INSIDE]] = self._edge_and_inside()
+        return values[known]
 
     def record(self, what: str, patches: Iterable[Patch]) -> bool:
         """Make changes that somebody else has thought of, such as a brush; returns whether there are any.
@@ -267,6 +283,8 @@ def open_annotations(folder: str | Path, volume: Volume, classes: Sequence[str] 
 def _settled(history: History, classes: Sequence[str] | None) -> tuple[str, ...]:
     there = tuple(history.note(_CLASSES, ()))
     wanted = tuple(classes or there or CLASSES)
+    if there[: len(wanted)] == wanted:
+        wanted = there  # they were added to those that are asked for
     if wanted[: len(there)] != there and history.extents(array=ANNOTATIONS):
         raise ValueError(
             f"The annotations have the classes {', '.join(there)}, not {', '.join(wanted)}; "

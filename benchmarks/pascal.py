@@ -51,7 +51,7 @@ def _row(experiment: Experiment, data: VocData, options: argparse.Namespace) -> 
 
 
 def _result(experiment: Experiment, data: VocData, options: argparse.Namespace) -> dict[str, Any]:
-    model = load_model(_trained(experiment, data, options.seed), options.device)
+    model = load_model(_trained(experiment, data, options), options.device)
     pairs = ((one.probability, one.truth) for one in classify(model, data.folder, data.val))
     row = {"name": experiment.name, "seed": options.seed, **class_scores(pairs, model.card.class_names)}
     path = runs.RESULTS / "table1" / f"{experiment.name}-seed{options.seed}.json"
@@ -59,10 +59,15 @@ def _result(experiment: Experiment, data: VocData, options: argparse.Namespace) 
     return row
 
 
-def _trained(experiment: Experiment, data: VocData, seed: int) -> Path:
-    path = runs.RUNS / "table1" / f"{experiment.name}-seed{seed}.safetensors"
+def _trained(experiment: Experiment, data: VocData, options: argparse.Namespace) -> Path:
+    path = runs.weights_of("table1", experiment.name, options.seed)
+    if options.quick and not path.exists():
+        path, experiment = (
+            runs.weights_of("quick/table1", experiment.name, options.seed),
+            runs.shortened(experiment),
+        )
     if not path.exists():
-        runs.train_model(path, experiment, seed, data)
+        runs.train_model(path, experiment, options.seed, data)
     return path
 
 
@@ -79,7 +84,7 @@ def _hours(experiment: Experiment, data: VocData, seed: int) -> float:
 def figure2(options: argparse.Namespace) -> Rows:
     """Image, truth, U-Net and DTN side by side, of the first images of VOC's val list."""
     data, names = VocData.of(options.voc), ("U-Net", "DTN")
-    models = [load_model(_trained(e, data, options.seed), options.device) for e in PASCAL]
+    models = [load_model(_trained(e, data, options), options.device) for e in PASCAL]
     path = runs.RUNS / "figure2.png"
     save_panels(path, _panels(dict(zip(names, models, strict=True)), data))
     return [{"figure": str(path), "images": ", ".join(data.val[:_SHOWN])}]

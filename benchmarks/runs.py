@@ -45,7 +45,7 @@ def result_of(part: str, experiment: Experiment, seed: int, options: Any) -> dic
         return row
     if options.quick:  # nothing of it may be taken for a result
         with TemporaryDirectory() as folder:
-            return _run(Path(folder) / "quick.safetensors", _shortened(experiment), seed, options)
+            return _run(Path(folder) / "quick.safetensors", shortened(experiment), seed, options)
     row = _run(weights_of(part, experiment.name, seed), experiment, seed, options)
     common.write(path, common.result([row], seed))
     return row
@@ -69,7 +69,7 @@ def trained(part: str, experiment: Experiment, options: Any) -> Path:
     """Return the weights of one run, trained if need be: a result that is known may come from elsewhere."""
     path = weights_of(part, experiment.name, options.seed)
     if options.quick and not path.exists():
-        path, experiment = weights_of(f"quick/{part}", experiment.name, options.seed), _shortened(experiment)
+        path, experiment = weights_of(f"quick/{part}", experiment.name, options.seed), shortened(experiment)
     return _trained_into(path, experiment, options.seed, options.data)
 
 
@@ -116,7 +116,8 @@ def _slices(which: range) -> str:
     return f"z {which.start}-{which.stop - 1}"
 
 
-def _shortened(experiment: Experiment) -> Experiment:
+def shortened(experiment: Experiment) -> Experiment:
+    """Return an experiment that takes seconds, and says nothing."""
     return replace(
         experiment,
         network=replace(experiment.network, base_channels=4),

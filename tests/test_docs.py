@@ -12,7 +12,7 @@ from napari_dtn.cli import app
 
 PROJECT = Path(__file__).resolve().parent.parent
 PAGES = sorted([PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *(PROJECT / "docs").glob("*.md")])
-COMMANDS = ("demo", "info", "train", "predict", "segment", "shapes", "evaluate")
+COMMANDS = ("demo", "info", "train", "predict", "segment", "shapes", "evaluate", "export", "warp")
 OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 
 

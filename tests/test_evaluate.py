@@ -124,3 +124,13 @@ def test_class_maps_are_scored_as_scikit_learn_does(
 def test_one_map_is_no_class_map(truth: Volume, noisy: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"has one map; classes need a probability for each of them"):
         evaluate_classes([volume_from_array(noisy)], ["boundary"], truth)
+
+
+@pytest.mark.parametrize("most", [1, 255])
+def test_a_mask_of_membranes_in_integers_is_not_taken_for_ids(most: int) -> None:
+    membrane = np.zeros((2, 20, 20), bool)
+    membrane[:, 8:10] = True
+    prediction = volume_from_array(membrane.astype(np.float32))
+    with pytest.raises(ValueError, match=f"0 and {most} alone, as a mask of membranes does"):
+        evaluate(prediction, volume_from_array((most * membrane).astype(np.uint8)), "boundary")
+    assert evaluate(prediction, volume_from_array(membrane), "boundary")["roc_auc"] == 1

@@ -52,7 +52,7 @@ def evaluate(
     Raises
     ------
     ValueError
-        The prediction does not cover the region, or the two do not fit each other.
+        The prediction does not cover the region, or the two do not fit each other; or a mask has integers.
     """
     box, inside = _laid_over(prediction, truth, roi)
     predicted, true, region = prediction.data[inside], truth.data[box], _region(box)
@@ -60,10 +60,27 @@ def evaluate(
         if plot is not None:
             raise ValueError("plot draws the curves of a boundary; labels have none.")
         return {"kind": kind, "region": region, **asdict(label_scores(predicted, true, box[0].start))}
+    _check_is_no_mask(true)
     histogram = boundary_histogram(predicted, true)
     if plot is not None:
         save_curves(histogram, plot)
     return {"kind": kind, "rule": BOUNDARY_RULE, "region": region, **asdict(histogram.scores())}
+
+
+def _check_is_no_mask(truth: Any) -> None:
+    """Refuse a mask of membranes that is given as integers: by the rule for ids, it would be inverted."""
+    if truth.dtype.kind == "b":
+        return
+    found: set[int] = set()
+    for plane in truth:  # of ids, the first slice tells as a rule
+        found |= set(np.unique(np.asarray(plane)).tolist())
+        if len(found) > 2:
+            return
+    if found in ({0, 1}, {0, 255}):
+        raise ValueError(
+            f"The truth holds 0 and {max(found)} alone, as a mask of membranes does; as ids, 0 would be "
+            "membrane. Save a mask as bool (mask > 0); of one neurite, give it another id."
+        )
 
 
 def evaluate_classes(

@@ -21,7 +21,7 @@ CONTROLS = (
     *("model", "name", "train", "resume", "pause", "keep", "cancel", "progress", "plot", "before", "scores"),
     *("plan", "remarks", "resample", "advanced", "minutes", "learning_rate", "freeze", "pull", "augment"),
     *("batch_size",),
-    *("versions", "compare", "revert", "rename", "delete", "restore", "share", "compared"),
+    *("versions", "compare", "revert", "rename", "delete", "restore", "share", "add", "compared"),
     *("copy_command", "copy_python"),
 )
 OPEN = """

@@ -214,6 +214,11 @@ def test_the_library_compares_reverts_renames_deletes_restores_shares(
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "m.safetensors"), ""))
     press(0, "share")
     assert load_model(tmp_path / "m.safetensors", "cpu").card.name in ("mine", "ours")
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(tmp_path / "m.safetensors"), ""))
+    monkeypatch.setattr(QInputDialog, "getText", lambda *_, **__: ("theirs", True))
+    press(0, "add")
+    assert "theirs" in {version.name for version in Library().versions()}
+    assert control(lesson, "model").findData("theirs") >= 0
     assert second.date in dates
 
 

@@ -35,6 +35,7 @@ BUTTONS = (
     ("delete", "Delete", "Move the chosen version to the trash."),
     ("restore", "Restore…", "Bring a deleted version back."),
     ("share", "Share…", "Write the chosen version as one file: .safetensors, or .zip for bioimage.io."),
+    ("add", "Add file…", "Put a .safetensors file, from train or from a colleague, among your models."),
 )
 
 

@@ -121,6 +121,17 @@ class Shelf(QObject):
         if path:
             self.lane.start("Sharing the model", partial(tasks.share, version, Path(path)))
 
+    @notified
+    def _add(self, checked: bool = False) -> None:
+        path, _ = QFileDialog.getOpenFileName(self.controls, "Add a model", "", "Models (*.safetensors)")
+        if not path:
+            return
+        name, yes = QInputDialog.getText(
+            self.controls, "Add a model", "Its name among your models:", text=Path(path).stem
+        )
+        if yes:
+            self._tell(f"{Library().add(path, name.strip()).id} is among your models.")
+
     def _tell(self, words: str) -> None:
         news.changed.emit()
         self.said.emit(words)

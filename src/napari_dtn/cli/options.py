@@ -49,8 +49,12 @@ class Box:
 
     Parameters
     ----------
-    z, y, x
-        Voxels of the volume as start:stop, for example 80:100; all of them by default.
+    z
+        Slices of the volume as start:stop, for example 80:100; all of them by default.
+    y
+        Rows, likewise.
+    x
+        Columns, likewise.
     """
 
     z: str = ":"
@@ -70,10 +74,14 @@ class TrainingInput:
 
     Parameters
     ----------
-    images, labels
-        The volume, and what is known about it.
-    train_z, val_z
-        Slices to train on, and slices only to score, as start:stop.
+    images
+        The volume.
+    labels
+        What is known about it.
+    train_z
+        Slices to train on, as start:stop.
+    val_z
+        Slices only to score, as start:stop.
     labels_kind
         ids of neurites, a mask (non-zero = boundary), or classes (0 not annotated, 1 boundary, 2 inside).
         With classes, and a model to start from, the slices may be left out: what is annotated teaches, and

@@ -22,6 +22,7 @@ import runs
 from experiments import BEST, FOLDS
 
 from napari_dtn.nn.checkpoint import load_model, save_model
+from napari_dtn.predict.output import is_unfinished
 from napari_dtn.volume.writing import read_attributes
 
 if TYPE_CHECKING:
@@ -75,9 +76,10 @@ def edges(options: argparse.Namespace) -> Rows:
     for output, (name, slices) in PREDICTED.items():
         fold = runs.weights_of("folds", name, options.seed)
         model, place = fold if name.startswith("fold") else name, EVIDENCE / f"{output}.zarr"
-        if not _made_by(model, place):
-            asked = ("--model", model, "--z", slices, "-o", place, "--overwrite")
-            _run("-m", "napari_dtn.cli", "predict", image, *asked, *voxels)
+        if is_unfinished(place) or not _made_by(model, place):
+            asked = ("--model", model, "--z", slices, "-o", place)
+            anew = () if is_unfinished(place) and _made_by(model, place) else ("--overwrite",)
+            _run("-m", "napari_dtn.cli", "predict", image, *asked, *anew, *voxels)
     _run("benchmarks/train_edges.py", "--data", options.data)
     made = PACKAGE / "edges-snemi3d.npz"
     return [{"file": str(made), "from": str(EVIDENCE), "bytes": made.stat().st_size}]

@@ -10,6 +10,7 @@ from sklearn.metrics import average_precision_score, jaccard_score, roc_auc_scor
 
 from napari_dtn.evaluate import evaluate, evaluate_classes
 from napari_dtn.metrics import BOUNDARY_RULE, boundary_target
+from napari_dtn.session.boundaries import StoredBoundaries
 from napari_dtn.settings import Roi
 from napari_dtn.volume.opening import Volume, open_volume, volume_from_array
 from napari_dtn.volume.writing import create_image, write_image
@@ -134,3 +135,16 @@ def test_a_mask_of_membranes_in_integers_is_not_taken_for_ids(most: int) -> None
     with pytest.raises(ValueError, match=f"0 and {most} alone, as a mask of membranes does"):
         evaluate(prediction, volume_from_array((most * membrane).astype(np.uint8)), "boundary")
     assert evaluate(prediction, volume_from_array(membrane), "boundary")["roc_auc"] == 1
+
+
+def test_volumes_of_other_voxels_are_not_laid_over_each_other() -> None:
+    coarse = np.random.default_rng(0).integers(1, 9, (2, 4, 4)).repeat(8, 1).repeat(8, 2)
+    fine = coarse.repeat(2, 1).repeat(2, 2)
+    truth = volume_from_array(fine, (40, 4, 4), "truth")
+    prediction = volume_from_array(coarse.astype(np.float32) / 9, (40, 8, 8), "prediction")
+    with pytest.raises(ValueError, match=r"prediction has voxels of 40 x 8 x 8 nm .* truth of 40 x 4 x 4"):
+        evaluate(prediction, truth, "boundary")
+    with pytest.raises(ValueError, match="voxels of"):
+        StoredBoundaries.of(prediction, truth)
+    given = volume_from_array(fine.astype(np.float32) / 9, (30, 6, 6), "given another size")
+    assert evaluate(given, truth, "boundary")["n_pixels"] == fine.size

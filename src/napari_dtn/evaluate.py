@@ -10,6 +10,7 @@ import numpy as np
 from napari_dtn.metrics import BOUNDARY_RULE, ClassCounts, boundary_histogram, label_scores
 from napari_dtn.pictures import save_curves
 from napari_dtn.settings import Box, Roi
+from napari_dtn.volume.opening import check_same_voxels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -172,6 +173,7 @@ def _region(box: Box) -> dict[str, list[int]]:
 
 def _covered(prediction: Volume, truth: Volume) -> Box:
     """Return the box of the truth that the prediction covers."""
+    check_same_voxels(prediction, truth)
     offsets = [round(a - b) for a, b in zip(prediction.origin, truth.origin, strict=True)]
     z, y, x = (slice(start, start + size) for start, size in zip(offsets, prediction.shape, strict=True))
     return z, y, x

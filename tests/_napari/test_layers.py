@@ -13,7 +13,7 @@ from napari_dtn._napari import layers, overlays, warp_layers, writer
 from napari_dtn._napari.click_desk import Source
 from napari_dtn._napari.click_sources import sources_of
 from napari_dtn._napari.stack import Placed, SliceStack, by_class
-from napari_dtn._napari.view import looked_at, show_slice, slice_in_view
+from napari_dtn._napari.view import fly_to, looked_at, show_slice, slice_in_view
 from napari_dtn._napari.warp_drawing import draw_tile
 from napari_dtn.session.boundaries import StoredBoundaries
 from napari_dtn.volume.opening import open_volume, volume_from_array
@@ -371,3 +371,46 @@ def test_the_cursor_counts_while_it_is_on_the_canvas(viewer) -> None:
     assert looked_at(viewer, image, cursor=False) == (2, 10, 15)
     viewer.cursor.position = (60, -99, 9999)
     assert looked_at(viewer, image) == (2, 0, 29)
+
+
+# ---- units, names, and what cannot be shown
+
+
+def test_an_image_in_other_units_than_its_neighbours_is_looked_at_where_it_is_shown() -> None:
+    viewer = ViewerModel()
+    image = viewer.add_image(IMAGE, name="em", scale=(0.03, 0.006, 0.006), units=("um",) * 3)
+    viewer.add_image(IMAGE, name="other", scale=(30, 6, 6), units=NM)
+    viewer.dims.set_current_step(0, 2)
+    assert slice_in_view(viewer, image) == 2
+    show_slice(viewer, image, 1)
+    assert viewer.dims.current_step[0] == 1
+    fly_to(viewer, image, (3, 10, 12))
+    assert looked_at(viewer, image, cursor=False) == (3, 10, 12)
+    part = Labels(np.ones((2, 8, 10), int), scale=(30, 6, 6), translate=(30, 24, 36), units=NM)
+    assert layers.ids_over(part, IMAGE.shape, image)[1] == (1, 4, 6)
+
+
+def test_layers_of_an_image_whose_name_another_begins_with_are_left_alone() -> None:
+    viewer = ViewerModel()
+    one, two = (viewer.add_image(IMAGE, name=name) for name in ("em", "em [1]"))
+    ours = {"metadata": {layers.KEY: {"role": layers.BOUNDARIES}}}
+    mine, theirs = (viewer.add_image(IMAGE, name=f"{image.name} boundaries", **ours) for image in (one, two))
+    layers.set_voxel_size(one, (30, 6, 6))
+    overlays.follow(viewer, one)
+    assert tuple(mine.scale) == (30, 6, 6)
+    assert tuple(theirs.scale) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"scale": (-6, 6)}, "is flipped"),
+        ({"rotate": 90}, "is turned or sheared"),
+        ({"shear": [0.2]}, "is turned or sheared"),
+        ({"affine": [[1, 0.1, 0], [0, 1, 0], [0, 0, 1]]}, "is turned or sheared"),
+    ],
+)
+def test_a_slice_that_our_layers_could_not_follow_is_refused(options: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        layers.check_image(Image(IMAGE[0], name="em", **options))
+    layers.check_image(Image(IMAGE[0], name="em", scale=(6, 6), translate=(5, 7)))

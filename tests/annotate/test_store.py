@@ -283,3 +283,6 @@ def test_a_folder_with_more_classes_is_opened_by_the_first_ones(volume: Volume, 
         annotations.paint(box(1, 5, 5), stroke(3))
     with closing(open_annotations(tmp_path / "three", volume, classes[:2])) as annotations:
         assert annotations.classes == classes
+        annotations.undo()
+    with closing(open_annotations(tmp_path / "three", volume, classes[:2])) as annotations:
+        assert annotations.classes == classes[:2], "nobody has said anything of the third"

@@ -277,3 +277,31 @@ def test_labels_go_into_an_image(boundaries: Path, tmp_path: Path, version: str)
 def test_labels_need_one_place(boundaries: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["segment", str(boundaries)]) == 2
     assert "--into IMAGE.zarr" in capsys.readouterr().err
+
+
+def test_labels_lie_where_boundaries_of_a_coarser_level_lie(tmp_path: Path) -> None:
+    """Its first voxel's middle is no multiple of a voxel's side away from the origin."""
+    path, output = tmp_path / "coarse.zarr", tmp_path / "labels.zarr"
+    values = np.random.default_rng(0).integers(0, 255, (2, 64, 64), dtype=np.uint8)
+    write_image(path, values, voxel_size=(30, 8, 8), translation=(60, 2, 2), attributes={})
+    labels_of(path, output, AS_ONE)
+    assert open_volume(output).translation == (60, 2, 2)
+    part = tmp_path / "part.zarr"
+    labels_of(path, part, AS_ONE, roi=Roi(y=(16, 48)))
+    assert open_volume(part).translation == (60, 2 + 16 * 8, 2)
+
+
+def test_labels_that_cannot_be_replaced_are_refused_before_any_work(boundaries: Path, tmp_path: Path) -> None:
+    output = tmp_path / "labels.zarr"
+    labels_of(boundaries, output, AS_ONE, roi=Roi(z=(10, 12), y=(0, 64), x=(0, 64)))
+    (output / "notes.txt").write_text("precious")
+    with pytest.raises(FileExistsError, match=r"also holds notes.txt"):
+        segment_steps(boundaries, output, settings=AS_ONE, overwrite=True)
+    assert not output.with_name("labels.zarr.unfinished").exists()
+
+
+def test_labels_are_not_written_over_boundaries(boundaries: Path) -> None:
+    before = files_in(boundaries)
+    with pytest.raises(ValueError, match="which is read"):
+        segment_steps(boundaries, boundaries, overwrite=True)
+    assert files_in(boundaries) == before

@@ -143,3 +143,9 @@ def test_the_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert sniff(path)
     with pytest.raises(ValueError, match=r"a\.n5 needs a package: pip install 'napari-dtn\[n5\]'"):
         open_volume(path)
+
+
+def test_a_resolution_in_an_unstated_unit_is_none(tmp_path: Path):
+    """BigDataViewer states it in the unit of its XML file, µm as a rule; Paintera in nm."""
+    stated = {"multiScale": True, "resolution": [0.004, 0.008, 0.04]}
+    assert open_volume(files.n5(tmp_path / "a.n5" / "raw", stack(), (2, 8, 8), **stated)).voxel_size is None

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_dtn.volume.opening import open_volume
+from napari_dtn.volume.opening import open_volume, volumes_in
 from support.volumes import check
 
 
@@ -190,3 +190,31 @@ def test_metadata_are_plain_json(tmp_path: Path):
     new, old = (write_ome(tmp_path / f"{v}.zarr", [stack()], zarr_format=v) for v in (3, 2))
     assert json.loads((new / "zarr.json").read_text())["attributes"]["ome"]["version"] == "0.5"
     assert json.loads((old / ".zattrs").read_text())["multiscales"][0]["version"] == "0.4"
+
+
+def test_axes_that_are_named_are_taken_by_their_names(tmp_path: Path):
+    image = stack((4, 20, 30))
+    named = zarr.create_array(
+        str(tmp_path / "named.zarr"), shape=(1, 30, 20, 4), dtype="u1", dimension_names=["c", "x", "y", "z"]
+    )
+    named[0] = image.T
+    check(open_volume(tmp_path / "named.zarr"), image)
+    xarray = zarr.create_array(str(tmp_path / "xarray.zarr"), shape=(20, 30, 4), dtype="u1", zarr_format=2)
+    xarray.attrs["_ARRAY_DIMENSIONS"] = ["y", "x", "z"]
+    xarray[:] = np.moveaxis(image, 0, -1)
+    check(open_volume(tmp_path / "xarray.zarr"), image)
+    other = zarr.create_array(
+        str(tmp_path / "other.zarr"),
+        shape=image.shape,
+        dtype="u1",
+        dimension_names=["a", "b", "x"],
+    )
+    other[:] = image
+    check(open_volume(tmp_path / "other.zarr"), image)
+
+
+def test_an_image_of_several_axes_stays_the_image_beside_its_labels(tmp_path: Path):
+    path = write_ome(tmp_path / "a.zarr", [stack()[None, None]], "tczyx", scale=(1, 1, 30, 6, 6))
+    for name in ("one", "two"):
+        write_ome(path / "labels" / name, [stack(dtype="u4")])
+    assert volumes_in(path) == [str(path)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -333,3 +334,13 @@ def test_any_stack_comes_back_from_tiff_hdf5_and_zarr(tmp_path_factory, array, c
     for name in ("a.tif", "a.h5", "a2.zarr", "a3.zarr"):
         check(open_volume(folder / name), array)
     check(volume_from_array(array), array)
+
+
+def test_axes_that_ilastik_states(tmp_path: Path):
+    image = np.random.default_rng(0).integers(0, 200, (4, 20, 30, 2), dtype=np.uint8)
+    with h5py.File(tmp_path / "probabilities.h5", "w") as file:
+        data = file.create_dataset("exported_data", data=image)
+        data.attrs["axistags"] = json.dumps({"axes": [{"key": key, "typeFlags": 2} for key in "zyxc"]})
+    for channel in range(2):
+        found = open_volume(f"{tmp_path}/probabilities.h5::/exported_data", channel=channel)
+        np.testing.assert_array_equal(found.data, image[..., channel])

@@ -63,3 +63,11 @@ def test_the_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "tensorstore", None)
     with pytest.raises(ValueError, match=r"em needs a package: pip install 'napari-dtn\[precomputed\]'"):
         open_volume(path)
+
+
+def test_chunks_that_are_compressed_files_are_refused(tmp_path: Path):
+    path = Path(files.precomputed(tmp_path / "em", [stack((4, 8, 8), "u1")], (4, 8, 8)))
+    chunk = next(one for one in path.rglob("*") if one.is_file() and one.name != "info")
+    chunk.rename(chunk.with_name(chunk.name + ".gz"))
+    with pytest.raises(ValueError, match=r"holds compressed chunks, .* gunzip"):
+        open_volume(path)

@@ -236,3 +236,12 @@ def test_the_real_stack(shared_data: Path):
     assert volume.name == "train-input"
     np.testing.assert_array_equal(volume.data[37], tifffile.imread(path, key=37))
     assert open_volume(path, voxel_size=(30, 6, 6)).voxel_size == (30, 6, 6)
+
+
+def test_a_thumbnail_is_no_further_image(tmp_path: Path):
+    image = stack((5, 64, 64))
+    with tifffile.TiffWriter(tmp_path / "em.tif") as file:
+        for plane in image:
+            file.write(plane, contiguous=False, metadata=None, photometric="minisblack")
+        file.write(image[0, ::4, ::4], subfiletype=1, metadata=None, photometric="minisblack")
+    check(open_volume(tmp_path / "em.tif"), image)

@@ -13,7 +13,7 @@ from napari_dtn._napari import finetune_desk as desk
 from napari_dtn._napari import finetune_tasks as tasks
 from napari_dtn._napari.annotation_layer import BRUSH, POLYGON, AnnotationLayer, taken_boxes
 from napari_dtn._napari.annotation_list import Place
-from napari_dtn._napari.finetune_controls import FORGET, AnnotateControls, say
+from napari_dtn._napari.finetune_controls import CLASSES_AT_FIRST, FORGET, AnnotateControls, say
 from napari_dtn._napari.job import Lane, notified
 from napari_dtn._napari.layers import check_image, ids_over, snapshot_of
 from napari_dtn._napari.slice_marks import marks_of
@@ -123,7 +123,10 @@ class Annotating(QObject):
         self.image = self._chosen()
         check_image(self.image, self._viewer.layers)
         self.folder = self._folder()
-        names = [name.strip() for name in self.controls.names.text().split(",") if name.strip()]
+        typed = self.controls.names.text()
+        names = (
+            [name.strip() for name in typed.split(",") if name.strip()] if typed != CLASSES_AT_FIRST else []
+        )
         self.controls.show_on(True)
         self.said.emit("Opening the annotations …")
         steps = partial(self.desk.open, snapshot_of(self.image), self.folder, names)
@@ -133,12 +136,20 @@ class Annotating(QObject):
         """Close the annotations; all of them are on disk."""
         self.suggest_lane.cancel()
         self.controls.show_on(False)
+        self.controls.names.setText(CLASSES_AT_FIRST)  # those of the next image may be others
         layer, self.layer = self.layer, None
         if layer is not None:
             layer.retire()
             self._viewer.bind_key("N", None, overwrite=True)
             self._mark([])
         if not self.lane.busy:  # otherwise once what waits is on disk
+            self._close()
+
+    def _finish(self) -> None:
+        """Do what waits, then close."""
+        if self.desk.waiting and self.desk.annotations is not None:
+            self.lane.start("That", self.desk.run)
+        else:
             self._close()
 
     def _close(self) -> None:
@@ -249,7 +260,7 @@ class Annotating(QObject):
     def _on_ended(self) -> None:
         if self.layer is None:
             self.controls.show_on(False)
-            self._close()
+            self._finish()
         elif self.desk.waiting:
             self.lane.start("That", self.desk.run)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_dtn._napari.view import camera_of
+from napari_dtn._napari.view import camera_of, to_data
 
 if TYPE_CHECKING:
     import napari.layers
@@ -95,9 +95,8 @@ class Clicks(QObject):
     def _voxel(self, event: Any) -> tuple[int, int, int] | None:
         """Return the voxel of the image under the cursor; None outside."""
         image = self._image
-        data = image.world_to_data(list(event.position)[-image.ndim :])
         shape = (image.data[0] if image.multiscale else image.data).shape
-        at = [round(float(one)) for one in data]
+        at = [round(one) for one in to_data(self._viewer, image, event.position)]
         if any(not 0 <= one < size for one, size in zip(at, shape, strict=True)):
             return None
         z, y, x = [0] * (3 - len(at)) + at

@@ -21,7 +21,7 @@ from napari_dtn._napari.layer_choice import LayerChoice
 from napari_dtn._napari.layers import check_image, default_output, snapshot_of
 from napari_dtn._napari.model_news import news
 from napari_dtn._napari.object_shapes import ObjectShapes
-from napari_dtn._napari.panel import Panel
+from napari_dtn._napari.panel import Panel, stop
 from napari_dtn._napari.proof_tasks import Asked
 from napari_dtn._napari.proofreading import Proofreader
 from napari_dtn._napari.view import fly_to
@@ -118,6 +118,7 @@ class ClickPanel(Panel):
         self._proof.said.connect(self._show_status)
         self._lane.stepped.connect(self._on_step)
         self._lane.ended.connect(self._on_ended)
+        self.destroyed.connect(partial(stop, [self._lane]))
 
     # ---- the panel comes and goes
 
@@ -300,11 +301,10 @@ class ClickPanel(Panel):
 
     def _on_ended(self) -> None:
         self.controls.show_rest()
-        if self._layers is None and self._lane.outcome == "failed":
+        if self._layers is None:
             self.controls.show_on(False)
-            self._show_status("")
-        elif self._layers is None:
-            self.controls.show_on(False)
+            if self._lane.outcome == "failed":
+                self._show_status("")
             self._finish()
         elif self._lane.outcome != "done":
             self._ask(actions.shown)

@@ -48,6 +48,7 @@ class VoxelSizeBoxes(QWidget):
         )
         self._apply.clicked.connect(self.applied)
         self._hint = named(_note(), f"{NAME}.voxel_hint", "Where the voxel size comes from.")
+        self._as_shown = self.value
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -67,7 +68,13 @@ class VoxelSizeBoxes(QWidget):
         """Show a voxel size and where it comes from."""
         for box, side in zip(self._boxes, voxel_size, strict=True):
             box.setValue(side)
+        self._as_shown = self.value
         _show(self._hint, hint)
+
+    @property
+    def touched(self) -> bool:
+        """Whether somebody has changed what was shown, which is rounded."""
+        return self.value != self._as_shown
 
 
 class PredictControls(QWidget):

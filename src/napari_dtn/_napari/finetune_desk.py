@@ -105,6 +105,7 @@ class AnnotationDesk:
             self.annotations.close()
             self.annotations = None
         self._pictures = {}
+        self._waiting.clear()
 
     def _state(self, words: str) -> Annotated:
         assert self.annotations is not None

@@ -12,7 +12,7 @@ from napari_dtn._napari.layer_choice import LayerChoice
 from napari_dtn._napari.layers import default_output
 from napari_dtn._napari.library_tab import Shelf
 from napari_dtn._napari.model_news import news, offer_known
-from napari_dtn._napari.panel import Panel
+from napari_dtn._napari.panel import Panel, stop
 from napari_dtn._napari.teaching import Teaching
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class FineTunePanel(Panel):
         self.annotating.closed.connect(self._lock)
         self.teaching.kept.connect(lambda version: news.changed.emit())
         news.changed.connect(self._show_models)
+        self.destroyed.connect(partial(stop, self._lanes))
 
     def _leave(self) -> None:
         self.teaching.leave()

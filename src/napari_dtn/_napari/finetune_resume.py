@@ -29,6 +29,8 @@ def written(lesson: Lesson) -> Lesson:
 
     from napari_dtn.teach.pieces import Pieces, read_pieces
 
+    if lesson.folder.exists() and any(lesson.folder.iterdir()) and not (lesson.folder / _LESSON).is_file():
+        raise FileExistsError(f"{lesson.folder} holds other files; choose another folder under “Kept in”.")
     shutil.rmtree(lesson.folder, ignore_errors=True)
     lesson.folder.mkdir(parents=True)
     pieces = read_pieces(lesson.annotation, lesson.regions)

@@ -141,6 +141,13 @@ def check_image(layer: napari.layers.Layer | None, others: Sequence[napari.layer
         raise ValueError(
             f"“{layer.name}” is a {_kind(layer)} layer; choose the Image layer that shows the EM volume."
         )
+    if min(layer.scale[-3:]) <= 0:
+        raise ValueError(f"“{layer.name}” is flipped: its scale is {list(layer.scale)}; make it positive.")
+    if layer.ndim == 2 and _is_turned(layer):
+        raise ValueError(
+            f"“{layer.name}” is turned or sheared, which a single slice cannot be here: set its rotate, "
+            "shear and affine back."
+        )
     if layer.rgb:
         raise ValueError(
             f"“{layer.name}” is a colour image (RGB), and the network looks at grey values: right-click the "
@@ -151,6 +158,14 @@ def check_image(layer: napari.layers.Layer | None, others: Sequence[napari.layer
             f"“{layer.name}” has {layer.ndim} axes, and the network looks at stacks (Z, Y, X): right-click "
             "the layer, Split Stack, until 3 axes are left, and choose one of the new layers."
         )
+
+
+def _is_turned(layer: napari.layers.Layer) -> bool:
+    """Whether a flat layer is more than scaled and moved."""
+    (yy, yx), (xy, xx) = layer.rotate
+    affine = layer.affine.affine_matrix
+    plain = (affine == affine * 0 + [[1, 0, 0], [0, 1, 0], [0, 0, 1]]).all()
+    return bool(yx or xy or yy != 1 or xx != 1 or any(layer.shear) or not plain)
 
 
 def _kind(layer: napari.layers.Layer) -> str:
@@ -273,6 +288,7 @@ def ids_over(labels: napari.layers.Labels, shape: tuple[int, ...], image: napari
     if tuple(ids.shape) == shape:
         return ids, (0, 0, 0)
     one, other = (tuple(float(side) for side in each.scale[-2:]) for each in (labels, image))
+    one = tuple(side * _unit_over(labels, image) for side in one)
     if any(abs(a / b - 1) > 0.01 for a, b in zip(one, other, strict=True)):
         raise ValueError(
             f"“{labels.name}” has pixels of {one[0]:g} x {one[1]:g}, and “{image.name}” of {other[0]:g} x "
@@ -285,8 +301,17 @@ def corner_in(layer: napari.layers.Layer, image: napari.layers.Layer) -> tuple[i
     """Return the voxel of an image, (z, y, x), that the first one of a layer of such voxels lies at."""
     here, there = ([0.0] * (3 - one.ndim) + list(one.translate[-3:]) for one in (layer, image))
     steps = [1.0] * (3 - image.ndim) + list(image.scale[-3:])
-    z, y, x = (round(float((a - b) / step)) for a, b, step in zip(here, there, steps, strict=True))
+    factor = _unit_over(layer, image)
+    z, y, x = (round(float((a * factor - b) / step)) for a, b, step in zip(here, there, steps, strict=True))
     return z, y, x
+
+
+def _unit_over(layer: napari.layers.Layer, image: napari.layers.Layer) -> float:
+    """How many of an image's units one of a layer's is; 1 where one of them has no length."""
+    from napari_dtn.volume.geometry import nanometres
+
+    one, other = (nanometres(str(each.units[-1])) for each in (layer, image))
+    return one / other if one and other else 1.0
 
 
 def same_place(layer: napari.layers.Layer, image: napari.layers.Layer) -> None:

@@ -218,8 +218,17 @@ def find(viewer: napari.viewer.Viewer, image: napari.layers.Layer, what: str) ->
 def follow(viewer: napari.viewer.Viewer, image: napari.layers.Layer) -> None:
     """Move what lies on top of an image to where it lies now."""
     for layer in viewer.layers:
-        if role_of(layer) is not None and layer.name.startswith(f"{image.name} "):
+        if is_on(viewer, layer, image):
             same_place(layer, image)
+
+
+def is_on(viewer: napari.viewer.Viewer, layer: napari.layers.Layer, image: napari.layers.Layer) -> bool:
+    """Whether a layer is ours, on top of an image; “em [1] boundaries” is not on “em” beside an “em [1]”."""
+    if role_of(layer) is None:
+        return False
+    images = (one.name for one in viewer.layers if role_of(one) is None)
+    under = [name for name in images if layer.name.startswith(f"{name} ")]
+    return bool(image.name == max(under, key=len, default=""))
 
 
 @contextmanager

@@ -192,7 +192,8 @@ class PredictPanel(Panel):
         """Give the layer the voxel size in the boxes, and everything on top of it."""
         assert layer is not None
         wanted = self.controls.voxel_size.value
-        if stated_voxel_size(layer) == wanted:
+        stated = stated_voxel_size(layer)
+        if stated == wanted or (stated is not None and not self.controls.voxel_size.touched):
             return
         z = slice_in_view(self._viewer, layer)
         set_voxel_size(layer, wanted)

@@ -96,4 +96,4 @@ def _stacked(paths: Sequence[str]) -> Volume:
         listed = ", ".join(f"{y} x {x}" for y, x in sorted(sizes))
         raise ValueError(f"These files do not make one stack: their slices have {listed} pixels.")
     data: da.Array = da.concatenate([volume.data for volume in volumes])  # type: ignore[no-untyped-call]
-    return replace(volumes[0], levels=(data,))
+    return replace(volumes[0], levels=(data,), path=None)  # no file holds it alone

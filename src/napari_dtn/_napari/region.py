@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dtn._napari.controls import RECTANGLE, VIEW
+from napari_dtn._napari.view import to_data, to_world
 from napari_dtn.settings import Roi, parse_range
 
 if TYPE_CHECKING:
@@ -59,9 +60,9 @@ def _rectangle(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> Any:
     if not isinstance(shapes, Shapes) or not len(shapes.data):
         raise ValueError("There is no rectangle: draw one in a Shapes layer, and leave that layer selected.")
     chosen = max(shapes.selected_data, default=len(shapes.data) - 1)
-    world = np.array([shapes.data_to_world(point)[-2:] for point in shapes.data[chosen]])
-    middle = layer.data_to_world([0.0] * layer.ndim)[:-2]
-    return np.array([layer.world_to_data((*middle, *point))[-2:] for point in world])
+    world = [to_world(viewer, shapes, point)[-2:] for point in shapes.data[chosen]]
+    middle = to_world(viewer, layer, [0.0] * layer.ndim)[:-2]
+    return np.array([to_data(viewer, layer, (*middle, *point))[-2:] for point in world])
 
 
 def _inside(values: Any, length: int) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_dtn._napari.layers import KEY, class_look, role_of, same_place, title
-from napari_dtn._napari.overlays import find, selection_kept
+from napari_dtn._napari.overlays import find, is_on, selection_kept
 
 if TYPE_CHECKING:
     import napari.layers
@@ -27,18 +27,19 @@ def show_taught(
         layer.data = plane[None]
         layer.metadata[KEY]["inset"] = ((looked.z, 0, 0), 1)
         same_place(layer, image)
-        layer.visible = True
+        if layer.metadata[KEY].pop("left out", False):
+            layer.visible = True
         if layer not in viewer.layers:
             with selection_kept(viewer):
                 viewer.layers.insert(viewer.layers.index(image) + 1, layer)
     for layer in taught_layers(viewer, image):
-        if layer.name.removeprefix(f"{image.name} ") not in shown:
-            layer.visible = False
+        if layer.name.removeprefix(f"{image.name} ") not in shown and layer.visible:
+            layer.visible, layer.metadata[KEY]["left out"] = False, True
 
 
 def taught_layers(viewer: napari.viewer.Viewer, image: napari.layers.Layer) -> list[napari.layers.Layer]:
     """Return those that there are."""
-    return [one for one in viewer.layers if role_of(one) == TAUGHT and one.name.startswith(f"{image.name} ")]
+    return [one for one in viewer.layers if role_of(one) == TAUGHT and is_on(viewer, one, image)]
 
 
 def _made(image: napari.layers.Layer, name: str, plane: Any, number: int) -> napari.layers.Layer:

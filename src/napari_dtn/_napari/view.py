@@ -103,6 +103,30 @@ def camera_of(viewer: napari.viewer.Viewer) -> Any:
     return viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
 
 
+def to_data(viewer: napari.viewer.Viewer, layer: napari.layers.Layer, position: Any) -> list[float]:
+    """World coordinates -> those of a layer's data, its last axes.
+
+    The world's unit is the smallest of all layers, and a layer's own functions know its own unit alone.
+    """
+    ours = [at * by for at, by in zip(list(position)[-layer.ndim :], _own(viewer, layer), strict=True)]
+    return [float(at) for at in layer.world_to_data(ours)]
+
+
+def to_world(viewer: napari.viewer.Viewer, layer: napari.layers.Layer, at: Any) -> list[float]:
+    """Coordinates of a layer's data -> those of the world; the other way round than :func:`to_data`."""
+    ours = layer.data_to_world(at)
+    return [float(one) / by for one, by in zip(ours, _own(viewer, layer), strict=True)]
+
+
+def _own(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> list[float]:
+    """How many of a layer's units one of the world's is, along each axis; napari before 0.9 has none."""
+    world = getattr(viewer.layers, "units", None)
+    if world is None:
+        return [1.0] * layer.ndim
+    pairs = zip(world[-layer.ndim :], layer.units, strict=True)
+    return [1.0 if one == ours else float((1 * one).to(ours).magnitude) for one, ours in pairs]
+
+
 def slice_in_view(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> int:
     """Return the index of the layer's slice that the viewer shows; 0 for a single slice.
 
@@ -110,7 +134,7 @@ def slice_in_view(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> i
     """
     if layer.ndim < 3:
         return 0
-    return _inside(layer, viewer.dims.point)[-3]
+    return _inside(viewer, layer, viewer.dims.point)[-3]
 
 
 def part_in_view(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> tuple[slice, slice] | None:
@@ -125,7 +149,7 @@ def part_in_view(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> tu
         position = list(viewer.dims.point)
         for axis, centre, sign, side in zip(shown, camera.center[-2:], signs, size, strict=True):
             position[axis] = centre + sign * side / (2 * camera.zoom)
-        corners.append(layer.world_to_data(position[-layer.ndim :])[-2:])
+        corners.append(to_data(viewer, layer, position)[-2:])
     parts = []
     for ends, length in zip(zip(*corners, strict=True), _shape(layer)[-2:], strict=True):
         start, stop = max(floor(min(ends) + 0.5), 0), min(ceil(max(ends) + 0.5), length)
@@ -147,12 +171,12 @@ def show_slice(viewer: napari.viewer.Viewer, layer: napari.layers.Layer, z: int)
     """Let the viewer show slice z of a layer."""
     if layer.ndim == 3:
         middle = [(size - 1) / 2 for size in _shape(layer)]
-        viewer.dims.set_point(viewer.dims.ndim - 3, layer.data_to_world((z, *middle[1:]))[0])
+        viewer.dims.set_point(viewer.dims.ndim - 3, to_world(viewer, layer, (z, *middle[1:]))[0])
 
 
 def fly_to(viewer: napari.viewer.Viewer, layer: napari.layers.Layer, at: tuple[float, float, float]) -> None:
     """Bring voxel (z, y, x) of a layer to the centre of the view."""
-    z, y, x = layer.data_to_world(at)[-3:]
+    z, y, x = to_world(viewer, layer, at)[-3:]
     viewer.dims.set_point(viewer.dims.ndim - 3, z)
     camera_of(viewer).center = (*camera_of(viewer).center[:-2], y, x)
 
@@ -176,14 +200,14 @@ def looked_at(
         shown = viewer.dims.displayed
         for axis, centre in zip(shown, camera_of(viewer).center[-len(shown) :], strict=True):
             position[axis] = centre
-    y, x = _inside(layer, position)[-2:]
+    y, x = _inside(viewer, layer, position)[-2:]
     return slice_in_view(viewer, layer), y, x
 
 
-def _inside(layer: napari.layers.Layer, position: Any) -> list[int]:
+def _inside(viewer: napari.viewer.Viewer, layer: napari.layers.Layer, position: Any) -> list[int]:
     """World coordinates -> the nearest pixel of a layer."""
-    data = layer.world_to_data(list(position)[-layer.ndim :])
-    return [min(max(round(float(at)), 0), size - 1) for at, size in zip(data, _shape(layer), strict=True)]
+    data = to_data(viewer, layer, position)
+    return [min(max(round(at), 0), size - 1) for at, size in zip(data, _shape(layer), strict=True)]
 
 
 def _shape(layer: napari.layers.Layer) -> tuple[int, ...]:

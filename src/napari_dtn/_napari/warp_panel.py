@@ -72,7 +72,8 @@ class WarpPanel(Panel):
         controls = self.controls
         for name, box in controls.boxes.items():
             box.toggled.connect(partial(self._on_box, name))
-        self._image.layer_changed.connect(self._on_image)
+        # Not while napari takes layers out: it would find others of its list gone.
+        self._image.layer_changed.connect(partial(QTimer.singleShot, 0, self._on_image))
         controls.model.currentIndexChanged.connect(self._look)
         controls.level.currentIndexChanged.connect(self._look)
         controls.factor.valueChanged.connect(self._look)
@@ -85,7 +86,7 @@ class WarpPanel(Panel):
         self._patch_lane.stepped.connect(self._on_patch)
         for lane in self._lanes:
             lane.ended.connect(partial(controls.show_progress, 0, 0))
-        self._viewer.layers.events.removed.connect(self._on_removed)
+        self._viewer.layers.events.removed.connect(self._on_any_removed)
         news.changed.connect(self._show_models)
         self._viewer.mouse_drag_callbacks.append(self._on_mouse)
         self.destroyed.connect(partial(stop, self._lanes))
@@ -246,9 +247,12 @@ class WarpPanel(Panel):
         shown = [name.removeprefix(f"{image.name} ") for name in names] if image is not None else []
         self._legend.show(shown, self.controls.factor.value())
 
-    def _on_removed(self, event: Any) -> None:
+    def _on_any_removed(self, event: Any) -> None:
+        QTimer.singleShot(0, partial(self._on_removed, event.value))
+
+    def _on_removed(self, layer: napari.layers.Layer) -> None:
         """Untick the box of a layer that the user took out."""
-        image, layer = self._image.layer, event.value
+        image = self._image.layer
         if image is None or role_of(layer) != WARP:
             return
         for box in self.controls.boxes_of(layer.name.removeprefix(f"{image.name} ")):

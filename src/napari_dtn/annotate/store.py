@@ -283,7 +283,8 @@ def open_annotations(folder: str | Path, volume: Volume, classes: Sequence[str] 
 def _settled(history: History, classes: Sequence[str] | None) -> tuple[str, ...]:
     there = tuple(history.note(_CLASSES, ()))
     wanted = tuple(classes or there or CLASSES)
-    if there[: len(wanted)] == wanted:
+    used = (extent.id for extent in history.extents(array=ANNOTATIONS))
+    if there[: len(wanted)] == wanted and max(used, default=0) > len(wanted):
         wanted = there  # they were added to those that are asked for
     if wanted[: len(there)] != there and history.extents(array=ANNOTATIONS):
         raise ValueError(

@@ -28,9 +28,9 @@ from napari_dtn.predict.predictor import Predictor
 from napari_dtn.predict.setting_up import use_threads
 from napari_dtn.predict.whole import blocks_of, checks_of, engine_of, finish, wanted_output
 from napari_dtn.settings import Box, PredictSettings, usable_cores
+from napari_dtn.volume.guarding import check_apart
 from napari_dtn.volume.intensity import Intensity
 from napari_dtn.volume.opening import Volume
-from napari_dtn.volume.writing import check_apart
 from napari_dtn.workers import check_installed, client_of, computed
 
 
@@ -59,6 +59,7 @@ def _steps(
     todo = (number for number in range(len(blocks)) if number not in finished)
     payload = cloudpickle.dumps(_job(predictor, output.store, blocks, workers))
     try:
+        yield from progress.finished_before()
         with client_of(workers, scheduler) as client:
             for done in computed(client, _compute, payload, todo):
                 output.journal.add(done)

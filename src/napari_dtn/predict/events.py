@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from napari_dtn.predict.blocks import Block, Blocks
 
@@ -78,6 +78,11 @@ class Progress:
             self._missing[self._within(block.z)] -= 1
         self._done = self._before
         self._slices_done = int((self._missing == 0).sum())
+
+    def finished_before(self) -> Iterator[TileDone]:
+        """Yield an event for each slice that an earlier run has completed."""
+        for z in np.flatnonzero(self._missing == 0).tolist():
+            yield self._event(self._first + z, slice_done=True)
 
     def _within(self, z: slice) -> slice:
         return slice(z.start - self._first, z.stop - self._first)

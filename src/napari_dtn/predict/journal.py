@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from pathlib import Path
 
@@ -12,6 +13,8 @@ try:
     import fcntl
 except ImportError:  # Windows: two runs into one output are not noticed there
     fcntl = None  # type: ignore[assignment]
+
+logger = logging.getLogger(__name__)
 
 
 class Journal:
@@ -56,6 +59,8 @@ class Journal:
         except BlockingIOError:
             self._file.close()
             raise ValueError(f"{self.path.parent} is being written by another process.") from None
+        except OSError as error:  # a file system without locks: two runs are not noticed there either
+            logger.debug("%s cannot be locked: %s", self.path, error)
 
     def add(self, done: BlockDone) -> None:
         """Record a block whose data are durable."""

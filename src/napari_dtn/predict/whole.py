@@ -19,8 +19,7 @@ from napari_dtn.predict.reading import Batch
 from napari_dtn.predict.setting_up import known_voxel_size, use_threads
 from napari_dtn.settings import Box
 from napari_dtn.volume.defects import SliceCheck, check_slices
-from napari_dtn.volume.places import state_of
-from napari_dtn.volume.writing import check_apart
+from napari_dtn.volume.guarding import check_apart, state_of
 
 if TYPE_CHECKING:
     from napari_dtn.predict.predictor import Predictor
@@ -69,6 +68,7 @@ def _steps(predictor: Predictor, output: Output, blocks: Blocks) -> Iterator[Til
     target = _Recorded(output, checks)
     use_threads(predictor.settings)
     with short_collections(), closing(output.journal):
+        yield from progress.finished_before()
         for item in run_blocks(engine, todo, target):
             event = _event(item, progress)
             if event is not None:

@@ -40,9 +40,10 @@ from napari_dtn.segmenting.tables import (
 )
 from napari_dtn.segmenting.work import Job, connect, cut
 from napari_dtn.settings import Roi, SegmentSettings
+from napari_dtn.volume.guarding import check_apart
 from napari_dtn.volume.intensity import estimate_intensity
 from napari_dtn.volume.opening import Volume, open_volume
-from napari_dtn.volume.writing import check_apart, delete_image, read_attributes, write_labels
+from napari_dtn.volume.writing import check_deletable, delete_image, read_attributes, write_labels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -147,6 +148,8 @@ def segment_steps(
     check_apart(path, str(boundaries), image.path if image else None)
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; choose another path, or replace it with --overwrite.")
+    if path.exists():
+        check_deletable(path)
     if keep_graph:
         check_keepable(boundaries, roi or Roi(), overwrite, _unfinished(path))
     source = open_source(boundaries, roi or Roi(), image)
@@ -297,7 +300,10 @@ def _paint(
     shutil.rmtree(unfinished, ignore_errors=True)
     placed = source.volume
     step = placed.voxel_size or (1.0, 1.0, 1.0)
-    z, y, x = (corner * size for corner, size in zip(source.corner, step, strict=True))
+    z, y, x = (
+        shift + start * size
+        for shift, start, size in zip(placed.translation, source.start, step, strict=True)
+    )
     write_labels(
         unfinished,
         ids.map_blocks(painted, dtype=np.uint32),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_dtn.volume.opening import Volume, open_volume
+from napari_dtn.volume.opening import Volume, check_same_voxels, open_volume
 from napari_dtn.volume.writing import bad_slices_of
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class Source:
         The boundaries as they were opened.
     corner
         First voxel of the box, counted in the volume that the boundaries were predicted of.
+    start
+        The same, counted in the boundaries.
     bad
         Slices of the box that are left out.
     """
@@ -39,6 +41,7 @@ class Source:
     grey: da.Array | None
     volume: Volume
     corner: tuple[int, int, int]
+    start: tuple[int, int, int]
     bad: frozenset[int]
 
 
@@ -53,9 +56,12 @@ def open_source(boundaries: str | Path, roi: Roi, image: Volume | None) -> Sourc
     box = _box(roi, origin, whole)
     inside = _shifted(box, origin)
     bad = {z - inside[0].start for z in bad_slices_of(boundaries)}
+    if image is not None:
+        check_same_voxels(volume, image)
     grey = None if image is None else _laid_over(image, box)
     corner = (box[0].start, box[1].start, box[2].start)
-    return Source(volume.data[inside], image, grey, volume, corner, frozenset(bad))
+    start = (inside[0].start, inside[1].start, inside[2].start)
+    return Source(volume.data[inside], image, grey, volume, corner, start, frozenset(bad))
 
 
 def _box(roi: Roi, origin: list[int], end: tuple[int, ...]) -> Box:

@@ -11,6 +11,7 @@ from napari_dtn.bounded import Bounded
 from napari_dtn.segment.windows import lay
 from napari_dtn.segmenting.keeping import kept_graph
 from napari_dtn.session.bad_slices import JudgedSlices
+from napari_dtn.volume.opening import check_same_voxels
 from napari_dtn.volume.writing import bad_slices_of
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class StoredBoundaries:
     @staticmethod
     def of(prediction: Volume, volume: Volume) -> StoredBoundaries:
         """Lay a prediction over the volume by its stored place, with all that is known of it on disk."""
+        check_same_voxels(prediction, volume)
         z, y, x = (round(a - b) for a, b in zip(prediction.origin, volume.origin, strict=True))
         return StoredBoundaries.at(prediction.data, prediction.path, volume.shape, (z, y, x))
 

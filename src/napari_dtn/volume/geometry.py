@@ -27,6 +27,7 @@ _NANOMETRES = {
     **dict.fromkeys(("m", "meter", "metre"), 1e9),
 }
 _CHANNELS = "cs"
+_AXIS_NAMES = {**{letter: letter for letter in "tczyx"}, "time": "t", "channel": "c", "channels": "c"}
 _TIME = "t"
 _COLOURS = (3, 4)
 _SMALLEST_PICTURE = 16
@@ -95,6 +96,23 @@ def stated_by_attributes(attributes: Mapping[str, Any]) -> tuple[VoxelSize | Non
             z, y, x = (value * (nanometres(unit) or 1) for value, unit in zip(offset, key_units, strict=True))
             return size, (z, y, x)
     return None, (0.0, 0.0, 0.0)
+
+
+def stated_axes(names: Any, count: int) -> str | None:
+    """Return a letter for each axis by their stated names; None where they do not name a volume's axes.
+
+    Parameters
+    ----------
+    names
+        What was stated, whatever it is.
+    count
+        How many axes there are.
+    """
+    if not isinstance(names, (list, tuple)) or len(names) != count:
+        return None
+    letters = "".join(_AXIS_NAMES.get(str(name).lower(), "?") for name in names)
+    whole = "?" not in letters and len({*letters}) == count
+    return letters if whole and {"y", "x"} <= {*letters} else None
 
 
 def name_axes(shape: tuple[int, ...], dtype: Any) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import h5py
 
-from napari_dtn.volume.geometry import name_axes, stated_by_attributes
+from napari_dtn.volume.geometry import name_axes, stated_axes, stated_by_attributes
 from napari_dtn.volume.lazy import FileArray, Found, reading, to_dask
 from napari_dtn.volume.places import readable
 
@@ -34,11 +35,20 @@ def open_hdf5(path: Place, inner: str) -> Found:
         dataset = _open_dataset(path, name)
         voxel_size, translation = stated_by_attributes(dict(dataset.attrs))
     try:
-        axes = name_axes(dataset.shape, dataset.dtype)
+        axes = stated_axes(_axistags(dataset), dataset.ndim) or name_axes(dataset.shape, dataset.dtype)
     except ValueError as error:
         raise ValueError(f"{path}::/{name} {error}.") from error
     array = FileArray(dataset, _open_dataset, path, name)
     return Found((to_dask(array, axes),), axes, voxel_size, translation)
+
+
+def _axistags(dataset: Any) -> list[str] | None:
+    """Return the names of the axes that ilastik states."""
+    stated = dataset.attrs.get("axistags")
+    try:
+        return [str(axis["key"]) for axis in json.loads(stated)["axes"]] if stated else None
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _open_dataset(path: Place, name: str) -> Any:

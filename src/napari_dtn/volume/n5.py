@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_dtn.settings import VoxelSize
     from napari_dtn.volume.places import Place
 
+_SMALLEST = 0.1  # nm, of a voxel: nothing is seen at less
 SUFFIX = ".n5"
 _MARKER = "attributes.json"
 Attributes = dict[str, Any]
@@ -92,6 +93,9 @@ def _stated(attributes: Attributes) -> tuple[VoxelSize | None, VoxelSize]:
         sides = list(pixel.get("dimensions", ()))[:3]
         return stated_voxel_size(sides[::-1], units) if len(sides) == 3 else None, (0.0, 0.0, 0.0)
     names = attributes.get("axes", ["x", "y", "z"])
+    stated = attributes.get("resolution")
+    if attributes.get("multiScale") and isinstance(stated, list) and max(stated, default=1) < _SMALLEST:
+        return None, (0.0, 0.0, 0.0)  # of BigDataViewer, in the unit that its XML file states, such as µm
     return stated_by_attributes({key: _turned(value, names) for key, value in attributes.items()})
 
 

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import zarr
 
-from napari_dtn.volume.geometry import name_axes, nanometres, stated_by_attributes, stated_voxel_size
+from napari_dtn.volume.geometry import (
+    name_axes,
+    nanometres,
+    stated_axes,
+    stated_by_attributes,
+    stated_voxel_size,
+)
 from napari_dtn.volume.lazy import FileArray, Found, reading, to_dask
 from napari_dtn.volume.places import is_remote, place_of
 
@@ -75,12 +81,15 @@ def stacks(path: Place) -> list[str]:
     node = open_node(path)
     if isinstance(node, zarr.Array) or "bioformats2raw.layout" in {**node.attrs, **_ome(node)}:
         return []
-    owners = [_owner(path, name) for name, array in _arrays(path) if array.ndim == 3]
-    return [] if "" in owners else list(dict.fromkeys(owners))
+    if multiscales(dict(node.attrs)) is not None:
+        return []
+    owners = [(_owner(path, name), name, array.ndim) for name, array in _arrays(path)]
+    volumes = (owner for owner, name, ndim in owners if ndim == 3 or (owner != name and ndim > 3))
+    return list(dict.fromkeys(volumes))
 
 
 def _owner(path: Place, name: str) -> str:
-    """Return the name of the image whose level an array is, or its own; empty for the whole group."""
+    """Return the name of the image whose level an array is, or its own."""
     parent = name.rpartition("/")[0]
     return parent if multiscales(dict(open_node(path / parent).attrs)) is not None else name
 
@@ -114,10 +123,15 @@ def _ome(node: Any) -> Mapping[str, Any]:
 def _open_array(path: Place, array: Any) -> Found:
     voxel_size, translation = stated_by_attributes(dict(array.attrs))
     try:
-        axes = name_axes(array.shape, array.dtype)
+        axes = stated_axes(_dimensions(array), array.ndim) or name_axes(array.shape, array.dtype)
     except ValueError as error:
         raise ValueError(f"{path} {error}.") from error
     return Found((to_dask(FileArray(array, open_node, path), axes),), axes, voxel_size, translation)
+
+
+def _dimensions(array: Any) -> Any:
+    """Return the names of an array's axes as zarr 3 or xarray states them."""
+    return getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
 
 
 def _open_level(path: Place) -> Found | None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_dtn.settings import VoxelSize
     from napari_dtn.volume.lazy import Found
 
+_SAME_SIZE = 0.01  # of a voxel's side: less is rounding
 _SMALLEST_ID = 4  # bytes: smaller integers are usually intensities
 
 
@@ -122,6 +123,26 @@ def open_volume(
     found = open_found(place, inner)
     volume = _volume(path, found, name_of(place, inner), channel, time)
     return volume if size is None else volume.with_voxel_size(size)
+
+
+def check_same_voxels(one: Volume, other: Volume) -> None:
+    """Refuse volumes that cannot be laid over each other voxel by voxel, where their sizes are known.
+
+    Volumes of one shape pass: one of them may have been given another size by hand.
+
+    Raises
+    ------
+    ValueError
+        Their voxels differ.
+    """
+    if one.voxel_size is None or other.voxel_size is None or one.shape == other.shape:
+        return
+    if any(abs(a / b - 1) > _SAME_SIZE for a, b in zip(one.voxel_size, other.voxel_size, strict=True)):
+        first, second = (" x ".join(f"{side:g}" for side in each.voxel_size or ()) for each in (one, other))
+        raise ValueError(
+            f"{one.name} has voxels of {first} nm (Z, Y, X), and {other.name} of {second}; give both at one "
+            "resolution."
+        )
 
 
 def open_all(path: str | Path) -> list[tuple[Volume, ...]]:

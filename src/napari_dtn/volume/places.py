@@ -2,52 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from upath import UPath
 
     # A UPath has the methods of a Path, for what lies behind a URL.
     Place: TypeAlias = Path | UPath
 
 _OURS = {"http", "https", "s3"}  # what the extra "remote" reads
-_MOST_FILES = 10_000  # that are looked at to tell whether a folder has changed
-_FURTHER = {".zarr", ".graph", ".unfinished"}  # suffixes of what may lie in a folder beside its volume
 _PREFIX = "precomputed://"  # neuroglancer writes its sources so
-
-
-def state_of(path: str | Path) -> dict[str, int]:
-    """Return what tells that a local file, or the files of a folder, have changed; empty for a URL.
-
-    Of a folder, the first 10,000 files by name count: the newest time, and all their bytes. What was put into
-    it beside the volume, labels and further stores, does not.
-    """
-    local = "://" not in str(path)
-    place = Path(str(path).partition("::")[0]).expanduser()
-    there = next((one for one in (place, *place.parents) if one.exists()), None) if local else None
-    if there is None or (there != place and there.is_dir()):  # the file of a dataset in it may be a parent
-        return {}
-    found = [file.stat() for file in islice(_files_of(there), _MOST_FILES)]
-    if not found:
-        return {}
-    return {
-        "input_bytes": sum(one.st_size for one in found),
-        "input_modified": max(one.st_mtime_ns for one in found),
-    }
-
-
-def _files_of(place: Path) -> Iterator[Path]:
-    if place.is_file():
-        yield place
-    for folder, folders, files in os.walk(place):
-        folders[:] = sorted(one for one in folders if one != "labels" and Path(one).suffix not in _FURTHER)
-        yield from (Path(folder, file) for file in sorted(files))
 
 
 def place_of(path: str | Path) -> Place:

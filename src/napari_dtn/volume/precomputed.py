@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_dtn.volume.geometry import stated_voxel_size
 from napari_dtn.volume.lazy import Found, reading, to_dask
+from napari_dtn.volume.places import is_remote
 from napari_dtn.volume.tensors import open_tensor
 
 if TYPE_CHECKING:
@@ -36,11 +39,24 @@ def open_precomputed(place: Place) -> Found:
     """
     with reading(place):
         scales = json.loads((place / "info").read_text())["scales"]
+        key = str(scales[0]["key"])
         size = stated_voxel_size(scales[0]["resolution"][::-1], ["nm"] * 3)
         offset = scales[0].get("voxel_offset", (0, 0, 0))[::-1]
+    _check_plain(place, key)
     z, y, x = (voxels * side for voxels, side in zip(offset, size or (1, 1, 1), strict=True))
     arrays = [_open_scale(place, number) for number in range(len(scales))]
     return Found(tuple(to_dask(array, _AXES) for array in arrays), _AXES, size, (z, y, x))
+
+
+def _check_plain(place: Place, key: str) -> None:
+    """Refuse local chunks that are compressed files: what reads them would take them as missing, so 0."""
+    folder = Path(str(place)) / key
+    some = islice(folder.iterdir(), 100) if not is_remote(place) and folder.is_dir() else ()
+    if any(chunk.suffix in (".gz", ".br") for chunk in some):
+        raise ValueError(
+            f"{folder} holds compressed chunks, which cannot be read: decompress them (gunzip -r), or write "
+            "the volume with compress=False."
+        )
 
 
 def _open_scale(place: Place, number: int) -> Any:

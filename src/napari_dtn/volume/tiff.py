@@ -106,7 +106,7 @@ def _check_readable(tif: TiffFile, series: TiffPageSeries, path: Place) -> None:
     if compression not in TIFF.DECOMPRESSORS:
         name = getattr(compression, "name", compression)
         raise ValueError(f"{path} is compressed with {name}; install what reads it: pip install imagecodecs.")
-    shapes = [found.shape for found in tif.series]
+    shapes = [found.shape for found in tif.series if not found.keyframe.is_reduced]  # no thumbnails
     if len(shapes) > 1 and not tif.is_ome:
         raise ValueError(
             f"{path} holds images of shapes {_few(shapes)}; save the stack in a file of its own."
@@ -124,7 +124,9 @@ def _voxel_size(tif: TiffFile) -> VoxelSize | None:
 
 
 def _ome_voxel_size(xml: str) -> VoxelSize | None:
-    images = tifffile.xml2dict(xml)["OME"]["Image"]
+    images = tifffile.xml2dict(xml)["OME"].get("Image")  # the metadata may be in another file of the set
+    if not images:
+        return None
     pixels = (images if isinstance(images, dict) else images[0])["Pixels"]
     sizes = [pixels.get(f"PhysicalSize{axis}") for axis in "ZYX"]
     return stated_voxel_size(sizes, [pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "ZYX"])

@@ -326,31 +326,6 @@ def _create_group(
     )
 
 
-def check_apart(output: str | Path, *inputs: str | None) -> None:
-    """Refuse an output that would take the place of what it is made from.
-
-    Parameters
-    ----------
-    output
-        Where something is to be written.
-    inputs
-        Paths of what is read; URLs, and None, are no files here.
-
-    Raises
-    ------
-    ValueError
-        The output is an input, holds one, or is a part of one; among an image's labels there is room.
-    """
-    there = Path(output).expanduser().resolve()
-    for one in inputs:
-        if one is None or "://" in one:
-            continue
-        read = Path(one.partition("::")[0]).expanduser().resolve()
-        part = there.exists() and there.is_relative_to(read) and "labels" not in there.relative_to(read).parts
-        if there == read or read.is_relative_to(there) or part:
-            raise ValueError(f"{output} would be written over {one}, which is read; choose another path.")
-
-
 def delete_image(path: Path) -> None:
     """Delete an OME-Zarr image: its metadata and its levels, and nothing that someone put beside them.
 

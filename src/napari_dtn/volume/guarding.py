@@ -1,0 +1,88 @@
+"""What is read is not written over, and does not change unnoticed."""
+
+from __future__ import annotations
+
+import os
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_dtn.volume.n5 import is_n5
+from napari_dtn.volume.ome_zarr import is_zarr
+from napari_dtn.volume.places import is_remote, place_of
+from napari_dtn.volume.precomputed import is_precomputed
+from napari_dtn.volume.slices import slice_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_MOST_FILES = 10_000  # that are looked at to tell whether a folder has changed
+_FURTHER = {".zarr", ".graph", ".unfinished"}  # suffixes of what may lie in a store beside its volume
+_LABELS = "labels"  # of an image, which may be added to it
+
+
+def check_apart(output: str | Path, *inputs: str | None) -> None:
+    """Refuse an output that would take the place of what it is made from.
+
+    Parameters
+    ----------
+    output
+        Where something is to be written.
+    inputs
+        Paths of what is read; what lies behind a URL, and None, are left out.
+
+    Raises
+    ------
+    ValueError
+        The output is an input, holds one, or is a part of one; among an image's labels there is room.
+    """
+    there = Path(output).expanduser().resolve()
+    for one in inputs:
+        read = None if one is None else _local(one)
+        if read is None:
+            continue
+        inside = there.exists() and there.is_relative_to(read) and _is_store(read)
+        part = inside and _LABELS not in there.relative_to(read).parts
+        if there == read or read.is_relative_to(there) or part:
+            raise ValueError(f"{output} would be written over {one}, which is read; choose another path.")
+
+
+def state_of(path: str) -> dict[str, int]:
+    """Return what tells that a local file, or the files of a volume, have changed; empty for a URL.
+
+    Of a folder, the first 10,000 files by name count: the newest time, and all their bytes. What lies beside
+    the volume, such as labels and further stores, does not.
+    """
+    place = _local(path)
+    there = next((one for one in (place, *place.parents) if one.exists()), None) if place else None
+    if there is None or (there != place and there.is_dir()):  # the file of a dataset in it may be a parent
+        return {}
+    found = [file.stat() for file in islice(_files_of(there), _MOST_FILES)]
+    if not found:
+        return {}
+    return {
+        "input_bytes": sum(one.st_size for one in found),
+        "input_modified": max(one.st_mtime_ns for one in found),
+    }
+
+
+def _local(path: str) -> Path | None:
+    """Return the file or folder that a path names; None behind a URL."""
+    place = place_of(path.partition("::")[0])
+    return None if is_remote(place) else Path(str(place)).resolve()
+
+
+def _is_store(place: Path) -> bool:
+    return is_zarr(place) or is_n5(place) or is_precomputed(place)
+
+
+def _files_of(place: Path) -> Iterable[Path]:
+    if place.is_file():
+        return [place]
+    return _all_files(place) if _is_store(place) else sorted(Path(str(one)) for one in slice_files(place))
+
+
+def _all_files(place: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(place):
+        folders[:] = sorted(one for one in folders if one != _LABELS and Path(one).suffix not in _FURTHER)
+        yield from (Path(folder, file) for file in sorted(files))

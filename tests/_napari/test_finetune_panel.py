@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,7 +15,10 @@ from qtpy.QtWidgets import QWidget
 
 from napari_dtn._napari.slice_marks import marks_of
 from support.canvas import canvas_of, place_of
-from support.finetune import annotation, begin, control, drag, key, rest, start_from
+from support.finetune import PATIENCE, annotation, begin, control, drag, key, rest, start_from
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CONTROLS = (
     *("image", "folder", "folder_choice", "tabs", "status", "on", "classes", "brush", "polygon", "box"),
@@ -105,6 +110,37 @@ def test_a_box_says_that_what_is_not_boundary_in_it_is_inside(qtbot, taught) -> 
     assert len(taught._viewer.layers["em reviewed boxes"].data) == 0
     key(qtbot, taught, Qt.Key_Z, Qt.ControlModifier)
     assert set(np.unique(annotation(taught))) == {0, 1}
+
+
+def test_a_stroke_that_waits_when_the_annotation_is_closed_is_recorded(qtbot, taught) -> None:
+    begin(qtbot, taught)
+    going = threading.Event()
+
+    def slow(annotations: object) -> str:
+        going.wait(10)
+        return ""
+
+    ours = taught.annotating
+    ours.ask(slow)
+    layer = ours.layer.layer
+    layer.paint((2, 30, 30), 1)
+    qtbot.waitUntil(lambda: ours.desk.waiting, timeout=PATIENCE)
+    control(taught, "on").click()
+    going.set()
+    qtbot.waitUntil(lambda: ours.desk.annotations is None, timeout=PATIENCE)
+    begin(qtbot, taught)
+    assert annotation(taught)[2, 30, 30] == 1
+
+
+def test_the_next_annotation_has_the_classes_of_its_own(qtbot, taught, tmp_path: Path) -> None:
+    control(taught, "classes").setText("boundary, inside, myelin")
+    begin(qtbot, taught)
+    control(taught, "on").click()
+    rest(qtbot, taught)
+    assert control(taught, "classes").text() == "boundary, inside"
+    control(taught, "folder").setText(str(tmp_path / "others"))
+    begin(qtbot, taught)
+    assert taught.annotating.annotations.classes == ("boundary", "inside")
 
 
 def test_ids_become_annotation(qtbot, taught, tiny_phantom) -> None:

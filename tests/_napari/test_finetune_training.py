@@ -79,6 +79,23 @@ def test_the_slice_in_view_before_and_after(qtbot, lesson) -> None:
     assert np.array_equal(layer.data, after)
 
 
+def test_a_taught_layer_that_was_hidden_stays_so(qtbot, lesson) -> None:
+    train(qtbot, lesson)
+    layer = lesson._viewer.layers["em taught"]
+    layer.visible = False
+    control(lesson, "before").click()
+    assert not layer.visible
+
+
+def test_a_folder_with_files_of_the_user_is_left_alone(qtbot, lesson, told) -> None:
+    folder = lesson.annotating.folder / "training"
+    folder.mkdir()
+    (folder / "raw.tif").write_text("precious")
+    train(qtbot, lesson)
+    assert "holds other files" in told[-1].message
+    assert (folder / "raw.tif").read_text() == "precious"
+
+
 def test_pause_stop_and_keep(qtbot, lesson) -> None:
     control(lesson, "iterations").setValue(5000)
     control(lesson, "train").click()

@@ -166,6 +166,14 @@ def test_the_panel_may_go_and_the_image_too(qtbot, warp_panel, viewer) -> None:
     viewer.layers.remove("em")
 
 
+def test_all_layers_can_be_deleted_at_once(qtbot, warp_panel, viewer) -> None:
+    tick(qtbot, warp_panel, "lattice", "grid")
+    viewer.layers.select_all()
+    viewer.layers.remove_selected()
+    qtbot.waitUntil(lambda: not warp_panel.controls.checked, timeout=PATIENCE)
+    assert len(viewer.layers) == 0
+
+
 def test_another_volume_takes_the_layers_of_the_first_away(qtbot, warp_panel, viewer, em) -> None:
     tick(qtbot, warp_panel, "lattice")
     viewer.add_image(em[:, :70], name="other")

@@ -146,5 +146,6 @@ def test_volumes_of_other_voxels_are_not_laid_over_each_other() -> None:
         evaluate(prediction, truth, "boundary")
     with pytest.raises(ValueError, match="voxels of"):
         StoredBoundaries.of(prediction, truth)
+    assert evaluate(prediction, truth.with_voxel_size((40, 8, 8)), "boundary")["region"]["y"] == [0, 32]
     given = volume_from_array(fine.astype(np.float32) / 9, (30, 6, 6), "given another size")
     assert evaluate(given, truth, "boundary")["n_pixels"] == fine.size

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,10 +17,13 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_dtn._napari import click_actions as actions
+from napari_dtn._napari.click_desk import ClickDesk, Source
+from napari_dtn._napari.layers import snapshot_of
 from napari_dtn._napari.stack import SliceStack
 from napari_dtn.annotate import open_annotations
 from napari_dtn.segmenting import segment_steps
 from napari_dtn.session import Searching
+from napari_dtn.settings import PredictSettings
 from napari_dtn.volume.opening import open_volume
 from napari_dtn.volume.writing import write_image
 from support.canvas import canvas_of
@@ -317,3 +321,22 @@ def test_of_several_classes_only_the_boundary_can_be_clicked_on(panel) -> None:
     offered = [source.itemText(row) for row in range(source.count())]
     assert any("em boundaries Membrane" in text for text in offered)
     assert not any("myelin" in text for text in offered)
+
+
+def test_edits_that_wait_go_into_the_folder_that_they_were_made_in(panel, tmp_path: Path) -> None:
+    """Also where clicking is started in another folder before they were."""
+    desk, image = ClickDesk(), snapshot_of(panel._viewer.layers["em"])
+    source = Source("the walls", array=panel._viewer.layers["em boundaries"].data)
+    for name in ("one", "other"):
+        for _ in desk.open(image, source, tmp_path / name, PredictSettings()):
+            pass
+        desk.session.click(FIRST)
+        desk.session.commit()
+    for _ in desk.open(image, source, tmp_path / "one", PredictSettings()):
+        pass
+    desk.ask(actions.Edited(partial(actions.delete, chosen=[1])))
+    for _ in desk.open(image, source, tmp_path / "other", PredictSettings()):
+        pass
+    assert desk.session.labels[FIRST] == 1
+    desk.close()
+    assert not np.asarray(open_volume(tmp_path / "one" / "objects.zarr").data)[FIRST]

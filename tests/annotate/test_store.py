@@ -286,3 +286,7 @@ def test_a_folder_with_more_classes_is_opened_by_the_first_ones(volume: Volume, 
         annotations.undo()
     with closing(open_annotations(tmp_path / "three", volume, classes[:2])) as annotations:
         assert annotations.classes == classes[:2], "nobody has said anything of the third"
+        annotations.redo()
+    others = open_annotations(tmp_path / "named", volume, ("membrane", "inside", "mito"))
+    with closing(others):
+        assert others.review(box(1, 5, 5)), "it needs inside alone"

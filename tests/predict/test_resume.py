@@ -250,6 +250,14 @@ def test_what_is_put_beside_an_input_changes_nothing(model: Model, tmp_path: Pat
     assert not is_unfinished(out)
 
 
+def test_a_store_in_the_inputs_store_is_gone_on_with(model: Model, tmp_path: Path) -> None:
+    path = tmp_path / "em.zarr"
+    zarr.create_group(str(path)).create_array("raw", shape=EM.shape, chunks=(1, 64, 64), dtype="u1")[:] = EM
+    interrupted(model, path / "raw", path / "raw" / "boundaries.zarr")
+    list(predict(model, open_volume(path / "raw"), path / "raw" / "boundaries.zarr", settings=SETTINGS))
+    assert not is_unfinished(path / "raw" / "boundaries.zarr")
+
+
 @pytest.mark.parametrize("output", ["em.zarr", "em.zarr/raw", "."])
 def test_an_input_is_never_written_over(model: Model, tmp_path: Path, output: str) -> None:
     path = tmp_path / "em.zarr"

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from napari_dtn._napari.painted import PaintedLabels
+from napari_dtn.annotate import open_annotations
 from napari_dtn.segment.patches import patch_between
 from napari_dtn.session import Changed, ClickSession, Grown, Prompt
 from napari_dtn.session.boundaries import PANE, PredictedBoundaries, StoredBoundaries
@@ -441,6 +443,72 @@ def test_a_brush_leaves_locked_objects_alone(taken_up) -> None:
         taken_up.objects.record(
             "a stroke", [patch_between(5, (0, 0), after[5], np.where(locked, 2, after[5]))]
         )
+
+
+def test_strokes_over_a_locked_object_leave_the_journal_whole(taken_up) -> None:
+    """The second stroke begins from what the first one showed, which was not recorded where it was locked."""
+    taken_up.drop()
+    before = taken_up.labels[:]
+    taken_up.objects.lock(1)
+    painted = PaintedLabels((taken_up.labels,))
+    for value in (9, 0):
+        painted[5, :40, :40] = value
+        taken_up.objects.record("a stroke", painted.take())
+    assert ((taken_up.labels[:] == 1) == (before == 1)).all()
+    while taken_up.undo():
+        pass
+    assert not taken_up.labels[:].any()
+    while taken_up.redo():
+        pass
+    assert ((taken_up.labels[:] == 1) == (before == 1)).all()
+
+
+def test_what_a_split_made_untrue_is_not_said_again_while_in_work(session, rooms) -> None:
+    session.click(MIDDLES[1])
+    session.click(MIDDLES[2])
+    session.commit()
+    session.activate(1)
+    session.split([MIDDLES[1]], [MIDDLES[2]])
+    session.click(MIDDLES[6])
+    labels = committed(session)
+    assert iou(labels == 1, room(rooms, 1) | room(rooms, 6)) > GOOD
+    assert iou(labels == 2, room(rooms, 2)) > GOOD
+
+
+def test_a_session_that_was_left_follows_no_more(rooms, tmp_path: Path) -> None:
+    """Annotations keep the folder open, and another session goes on in it."""
+    folder = tmp_path / "session"
+    with closing(open_annotations(folder, rooms.volume)):
+        left = ClickSession(rooms.volume, boundaries=rooms.boundaries, folder=folder)
+        left.click(MIDDLES[1])
+        left.commit()
+        left.activate(1)
+        left.click(MIDDLES[2])
+        left.leave()
+        with closing(ClickSession(rooms.volume, boundaries=rooms.boundaries, folder=folder)) as next_:
+            next_.drop()
+            next_.objects.smooth(1)
+            assert next_.active.number == 0
+        with closing(ClickSession(rooms.volume, boundaries=rooms.boundaries, folder=folder)) as again:
+            assert again.active.number == 0
+
+
+@pytest.mark.parametrize("outside", [(5, 80, 17), (5, 17, 17)])
+def test_clicks_of_before_that_lie_outside_of_the_box_cut_nothing(session, rooms, outside) -> None:
+    within = {(5, 80, 17): (5, 17, 17), (5, 17, 17): (5, 80, 17)}[outside]
+    for at in (outside, within):
+        session.click(at)
+    session.commit()
+    before = session.labels[:] == 1
+    session.activate(1)
+    y = slice(0, 60) if within[1] < 60 else slice(60, 96)
+    for _ in session.confine((slice(0, 12), y, slice(0, 128))):
+        pass
+    session.click(within, positive=False)
+    labels = committed(session) == 1
+    rest = before & (rooms.truth == rooms.truth[outside])
+    assert labels[rest].all()
+    assert iou(labels, rest) > GOOD
 
 
 def test_a_box_is_kept_by_an_object_that_was_there_before_it(session, rooms) -> None:

@@ -213,6 +213,21 @@ def test_axes_that_are_named_are_taken_by_their_names(tmp_path: Path):
     check(open_volume(tmp_path / "other.zarr"), image)
 
 
+def test_sizes_are_in_the_order_of_the_named_axes(tmp_path: Path):
+    for names, attributes in (
+        (["x", "y", "z"], {"resolution": [4, 5, 40], "offset": [400, 0, 80]}),
+        (["c", "x", "y", "z"], {"resolution": [4, 5, 40], "offset": [400, 0, 80]}),
+        (["c", "x", "y", "z"], {"resolution": [1, 4, 5, 40], "offset": [0, 400, 0, 80]}),
+    ):
+        path = tmp_path / f"{len(names)} {len(attributes['offset'])}.zarr"
+        shape = (1, 30, 20, 4)[-len(names) :]
+        array = zarr.create_array(str(path), shape=shape, dtype="u1", dimension_names=names)
+        array.attrs.update(attributes)
+        volume = open_volume(path)
+        assert (volume.shape, volume.voxel_size) == ((4, 20, 30), (40, 5, 4))
+        assert volume.translation == (80, 0, 400)
+
+
 def test_an_image_of_several_axes_stays_the_image_beside_its_labels(tmp_path: Path):
     path = write_ome(tmp_path / "a.zarr", [stack()[None, None]], "tczyx", scale=(1, 1, 30, 6, 6))
     for name in ("one", "two"):

@@ -116,7 +116,8 @@ class ClickDesk:
         self._waiting = deque(one for one in self._waiting if isinstance(one[0], Edited))
 
     def open(self, image: Snapshot, source: Source, folder: Path, predict: PredictSettings) -> Iterator[Any]:
-        """Open the session of an image, then do what waits."""
+        """Open the session of an image, then do what waits; edits of the last one go into its own folder."""
+        self._make_edits()
         self.close()
         from napari_dtn.session import ClickSession
 
@@ -126,6 +127,14 @@ class ClickDesk:
         boundaries.prepare()
         self.ask(regrown)
         yield from self.run()
+
+    def _make_edits(self) -> None:
+        """Make the edits that wait, and forget what else does."""
+        self.forget()
+        while self._waiting:
+            action, _ = self._waiting.popleft()
+            for _ in action(self.session) if self.session is not None else ():
+                pass
 
     def run(self) -> Iterator[Any]:
         """Do what waits, until nothing is left; then let the labels' coarser levels follow."""
@@ -139,6 +148,8 @@ class ClickDesk:
                     yield step
                 if self._is_outdated():
                     break
+            if self.session.outdated:  # by an edit: found anew unless something else comes first
+                self._waiting.append((regrown, False))
             yield self._state(words)
         if self.session is not None and self.session.objects.changes != self._left_behind:
             yield from self._follow(self.session)

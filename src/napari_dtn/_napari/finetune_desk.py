@@ -80,6 +80,8 @@ class AnnotationDesk:
         """Open the annotations of an image, or begin them; no classes stand for those that are there."""
         from napari_dtn.annotate import open_annotations
 
+        while self._waiting and self.annotations is not None:
+            self._waiting.popleft()(self.annotations)  # strokes that waited when the last ones were left
         self.close()
         self._volume = image.volume
         self.annotations = open_annotations(folder, image.volume, classes or None)

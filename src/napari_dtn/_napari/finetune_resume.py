@@ -34,7 +34,6 @@ def written(lesson: Lesson) -> Lesson:
     shutil.rmtree(lesson.folder, ignore_errors=True)
     lesson.folder.mkdir(parents=True)
     pieces = read_pieces(lesson.annotation, lesson.regions)
-    np.savez_compressed(lesson.folder / _ANNOTATION, *(piece.known for piece in pieces))
     facts = {
         "parent": lesson.parent,
         "name": lesson.name,
@@ -44,7 +43,8 @@ def written(lesson: Lesson) -> Lesson:
         "regions": [_numbers(box) for box in lesson.regions],
         "pieces": [_numbers(piece.box) for piece in pieces],
     }
-    (lesson.folder / _LESSON).write_text(json.dumps(facts))
+    (lesson.folder / _LESSON).write_text(json.dumps(facts))  # first: it says whose folder this is
+    np.savez_compressed(lesson.folder / _ANNOTATION, *(piece.known for piece in pieces))
     return replace(lesson, annotation=Pieces(lesson.image.volume.shape, tuple(pieces)))
 
 

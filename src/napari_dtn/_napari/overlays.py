@@ -18,6 +18,7 @@ from napari_dtn._napari.layers import (
 )
 from napari_dtn._napari.pyramid import ClassPicture, Pyramid
 from napari_dtn._napari.stack import SliceStack
+from napari_dtn._napari.view import shows_slices, slice_in_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -200,13 +201,14 @@ def bring_up(layers: Sequence[napari.layers.Layer]) -> None:
             layer.visible = True
 
 
-def complete(layers: Sequence[napari.layers.Layer], z: int) -> None:
+def complete(viewer: napari.viewer.Viewer, layers: Sequence[napari.layers.Layer], z: int) -> None:
     """Show slice z of the file, if the overlays still show that file."""
     for layer in layers:
         stack = stack_of(layer)
         if stack is not None:
             stack.add_complete(z)
-            layer.refresh()
+            if not shows_slices(viewer) or slice_in_view(viewer, layer) == z:
+                layer.refresh()
 
 
 def find(viewer: napari.viewer.Viewer, image: napari.layers.Layer, what: str) -> napari.layers.Layer | None:

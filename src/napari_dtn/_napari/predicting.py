@@ -140,7 +140,7 @@ class Predicting(QObject):
                 run.linked = True
                 overlays.show_source(layers, part.stored, run.maker(part.request))
             if step.slice_done:
-                overlays.complete(layers, step.z)
+                overlays.complete(self._viewer, layers, step.z)
 
     def _on_ended(self) -> None:
         run, self._running = self._running, None

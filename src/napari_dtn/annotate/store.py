@@ -151,7 +151,9 @@ class Annotations:
             The box leaves the volume, or no class is called ``inside``.
         """
         self._check_box(box)
-        _, inside = self._edge_and_inside()
+        if len(self.classes) > 2 and "inside" not in self.classes:
+            raise ValueError(f"The classes are {', '.join(self.classes)}; reviewing needs one called inside.")
+        inside = INSIDE if len(self.classes) == 2 else self.classes.index("inside") + 1
 
         def reviewed(z: int, y: slice, x: slice, before: Annotation) -> Annotation:
             return reviewed_box(before, inside)
@@ -283,10 +285,10 @@ def open_annotations(folder: str | Path, volume: Volume, classes: Sequence[str] 
 def _settled(history: History, classes: Sequence[str] | None) -> tuple[str, ...]:
     there = tuple(history.note(_CLASSES, ()))
     wanted = tuple(classes or there or CLASSES)
-    used = (extent.id for extent in history.extents(array=ANNOTATIONS))
-    if there[: len(wanted)] == wanted and max(used, default=0) > len(wanted):
+    used, shared = {extent.id for extent in history.extents(array=ANNOTATIONS)}, min(len(there), len(wanted))
+    if there[:shared] == wanted[:shared] and max(used, default=0) > len(wanted):
         wanted = there  # they were added to those that are asked for
-    if wanted[: len(there)] != there and history.extents(array=ANNOTATIONS):
+    if wanted[:shared] != there[:shared] and used:
         raise ValueError(
             f"The annotations have the classes {', '.join(there)}, not {', '.join(wanted)}; "
             "keep those, add others after them, or choose another folder."

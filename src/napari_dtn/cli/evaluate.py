@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from napari_dtn.cli.classes import scores_of_volume, scores_on_images
 from napari_dtn.cli.info import is_model
-from napari_dtn.cli.options import Box, JsonOption
+from napari_dtn.cli.options import Box, JsonOption, VoxelSizeOption
 from napari_dtn.cli.terminal import plain, write_json
 from napari_dtn.settings import Device, Precision
 
@@ -20,6 +20,7 @@ def evaluate(
     *,
     kind: Literal["boundary", "labels", "classes"],
     box: Box = Box(),
+    voxel_size: VoxelSizeOption = None,
     device: Device = "auto",
     precision: Precision = "auto",
     json_: Annotated[JsonOption, Parameter(name="--json")] = None,
@@ -37,6 +38,8 @@ def evaluate(
         ignored), or the folder of PASCAL VOC.
     kind
         boundary (probabilities), labels (ids) or classes (a probability for each).
+    voxel_size
+        Of the truth, Z Y X in nm, instead of what its file states.
     device
         Where a model runs.
     precision
@@ -48,7 +51,7 @@ def evaluate(
     from napari_dtn.volume.opening import open_volume
 
     if kind != "classes":
-        result = evaluate(open_volume(prediction), open_volume(truth), kind, box.roi, plot)
+        result = evaluate(open_volume(prediction), open_volume(truth, voxel_size), kind, box.roi, plot)
     elif plot is not None:
         raise ValueError("plot draws the curves of a boundary; classes have none.")
     elif is_model(prediction):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from napari_dtn.cli.options import Box, JsonOption, Switch
+from napari_dtn.cli.options import Box, JsonOption, Switch, VoxelSizeOption
 from napari_dtn.cli.terminal import interruptible, progress, say, write_json
 from napari_dtn.settings import SegmentSettings
 from napari_dtn.words import duration
@@ -20,6 +20,7 @@ def segment(
     into: Path | None = None,
     name: str = "objects",
     image: str | None = None,
+    voxel_size: VoxelSizeOption = None,
     box: Box = Box(),
     settings: Annotated[SegmentSettings, Parameter(name="*")] = SegmentSettings(),
     keep_graph: Annotated[bool, Switch] = False,
@@ -42,6 +43,8 @@ def segment(
         Of the labels in that image.
     image
         The volume that the boundaries were predicted from; its grey values make better objects.
+    voxel_size
+        Of that volume, Z Y X in nm, instead of what its file states.
     keep_graph
         Keep fragments and links beside the boundaries: clicks on them then find their objects at once.
     overwrite
@@ -61,7 +64,7 @@ def segment(
     steps = segment_steps(
         boundaries,
         target,
-        image=None if image is None else open_volume(image),
+        image=None if image is None else open_volume(image, voxel_size),
         roi=box.roi,
         settings=settings,
         keep_graph=keep_graph,

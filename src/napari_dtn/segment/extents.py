@@ -62,6 +62,8 @@ class Extent:
     def fitted(self, labels: Any) -> Extent:
         """Return it with the smallest box, by the labels (Z, Y, X) in the box that it has."""
         there = np.asarray(labels[self.z, self.y0 : self.y1, self.x0 : self.x1]) == self.id
+        if not there.any():
+            return self
         y0, y1, x0, x1 = rectangle_of(there, (self.y0, self.x0))
         return replace(self, y0=y0, y1=y1, x0=x0, x1=x1)
 

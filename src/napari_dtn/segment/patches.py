@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from numpy.typing import NDArray
 
 Rectangle = tuple[int, int, int, int]  # y0, y1, x0, x1
@@ -72,16 +70,6 @@ class Patch:
     def new(self) -> NDArray[np.uint32]:
         """Ids of the changed pixels afterwards."""
         return _ids(self.after)
-
-    def sparing(self, ids: Collection[int]) -> Patch | None:
-        """Return the patch without the pixels that some ids lose or gain; None where none is left."""
-        spared = np.isin(self.old, list(ids)) | np.isin(self.new, list(ids))
-        if not spared.any():
-            return self
-        changed, before = self.changed, np.zeros((self.y[1] - self.y[0], self.x[1] - self.x[0]), np.uint32)
-        after = before.copy()
-        before[changed], after[changed] = self.old, np.where(spared, self.old, self.new)
-        return patch_between(self.z, (self.y[0], self.x[0]), before, after)
 
     def on(self, ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """Return the ids of the box, ``(height, width)``, as they are afterwards; doing it twice is once."""

@@ -99,6 +99,7 @@ class ClickSession:
         self._kept = KeptFolder(folder, volume)
         self.folder, self._history = self._kept.path, self._kept.history
         self.objects = Committed(self._history, volume.voxel_size, self._on_edit)
+        self._kept.on_leaving(self.objects.leave)
         settings = settings or ClickSettings(**self._history.note("settings", {}))
         memory = settings.memory * 2**20
         if boundaries is None:
@@ -144,6 +145,11 @@ class ClickSession:
     def active(self) -> Active:
         """What was said about the object in work."""
         return self._work.active
+
+    @property
+    def outdated(self) -> bool:
+        """Whether an edit has changed what the object in work was found from; :meth:`grow_steps` finds it."""
+        return self._work.outdated
 
     @property
     def settings(self) -> ClickSettings:
@@ -249,6 +255,8 @@ class ClickSession:
         ValueError
             There is no object in work, other objects leave nothing of it, or it is locked.
         """
+        if self.outdated:
+            self._work.grow()
         mask, active = self._work.found, self.active
         if mask is None:
             raise ValueError("There is no object to commit: click inside one first.")

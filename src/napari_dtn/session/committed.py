@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_dtn.segment import edits
 from napari_dtn.segment.history import OBJECTS
+from napari_dtn.segment.patches import patch_between
 from napari_dtn.session.mask import Mask
 from napari_dtn.session.objects import patches_over, rectangles, widened
 from napari_dtn.shapes.facts import ObjectFacts, facts_of
@@ -55,6 +56,10 @@ class Committed:
         self._facts: dict[int, ObjectFacts] = {}
         self._stale: set[int] | None = None  # ids whose facts have changed; None for all
         history.made.connect(self._on_made)
+
+    def leave(self) -> None:
+        """Follow the history no longer."""
+        self.history.made.disconnect(self._on_made)
 
     # ---- what is there
 
@@ -236,9 +241,16 @@ class Committed:
         ValueError
             They would change locked objects alone.
         """
-        asked, locked = list(patches), self._locked()
-        kept = [left for patch in asked if (left := patch.sparing(locked)) is not None]
-        if asked and not kept:
+        asked, locked = list(patches), list(self._locked())
+
+        def spared(patch: Patch) -> Patch | None:
+            ids = np.asarray(self.labels[patch.place])  # who painted may have seen what was not recorded
+            after = patch.on(ids)
+            left = np.isin(ids, locked) | np.isin(after, locked)
+            return patch_between(patch.z, (patch.y[0], patch.x[0]), ids, np.where(left, ids, after))
+
+        kept = [left for patch in asked if (left := spared(patch)) is not None]
+        if locked and asked and not kept:
             raise ValueError("All that it would change is locked; unlock it first.")
         highest = max((int(patch.new.max()) for patch in kept), default=0)
         self.history.edit(what, kept, notes={"next id": max(highest + 1, self.fresh)})

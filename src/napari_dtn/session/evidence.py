@@ -253,7 +253,8 @@ def sides_of(marks: tuple[Mark, ...], pane: Pane) -> tuple[NDArray[np.int64], ND
 
 
 def _points(marks: tuple[Mark, ...], side: bool, pane: Pane) -> NDArray[np.int64]:
-    found = [(y - pane.y[0], x - pane.x[0]) for y, x, inside in marks if inside == side]
+    there = [(y, x) for y, x, inside in marks if inside == side and pane.holds((y, y + 1, x, x + 1))]
+    found = [(y - pane.y[0], x - pane.x[0]) for y, x in there]
     return np.array(found, np.int64).reshape(-1, 2)
 
 

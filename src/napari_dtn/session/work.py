@@ -56,6 +56,8 @@ class Work:
         What was said.
     mask
         The object as far as it is found; None where there is none.
+    outdated
+        Whether an edit has changed what it was found from.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Work:
         self.settings = settings
         self.active = _remembered(objects.history.note(_NOTE), objects)
         self.mask = self.active.base
+        self.outdated = False
         self._undone: tuple[Prompt, ...] = ()
         self._undone_at = 0  # what edits stood when the last of these was taken back
         self._view: View | None = None  # that the object was found in
@@ -148,25 +151,29 @@ class Work:
         return last.words
 
     def follow(self, edited: Collection[int]) -> None:
-        """Go on from what the object is after an edit of it; what was said since it was taken up holds."""
+        """Go on from what the object is after an edit of it; what was said since it was taken up holds.
+
+        It is found anew by the next :meth:`grow_steps`: until then it is :attr:`outdated`.
+        """
         active, objects = self.active, self._objects
         if not active.number or active.number not in edited:
             return
         if objects.history.extents(active.number):
-            base = objects.mask_of(active.number)
-            self._set(replace(active, base=base), base)
+            base, said = objects.mask_of(active.number), active.prompts[active.known :]
+            known = still_true(active.prompts[: active.known], base)
+            self._set(replace(active, prompts=(*known, *said), base=base, known=len(known)), base)
         else:  # deleted, or part of another: what was said may still become an object
             said = active.prompts[active.known :]
             seeded = any(prompt.positive for prompt in said)
             self._set(Active(said if seeded else (), within=active.within), None)
-        if self.active.said:
-            self.grow()
+        self.outdated = self.active.said
 
     # ---- what is found
 
     def grow_steps(self) -> Iterator[Searching | Grown]:
         """Find the object; what a later prompt or setting has made out of date is dropped."""
         active, settings = self.active, self.settings
+        self.outdated = False
         if not active.said:
             return
         bounds = shared_box(self._box, active.within)
@@ -205,7 +212,7 @@ class Work:
     def _set(self, active: Active, mask: Mask | None) -> None:
         if active.number != self.active.number or not active.prompts:
             self._view = None
-        self.active, self.mask = active, mask
+        self.active, self.mask, self.outdated = active, mask, False
         note = {
             "number": active.number,
             "known": active.known,

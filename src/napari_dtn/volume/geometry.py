@@ -98,6 +98,27 @@ def stated_by_attributes(attributes: Mapping[str, Any]) -> tuple[VoxelSize | Non
     return None, (0.0, 0.0, 0.0)
 
 
+def turned(value: Any, names: Sequence[str]) -> Any:
+    """Bring a list with an item for each axis, or each in space, into the order ZYX; else return it."""
+    if not isinstance(value, (list, tuple, np.ndarray)):
+        return value
+    axes = [name for name in names if name in "zyx"] if len(value) == 3 else list(names)
+    places = [axes.index(axis) for axis in "zyx" if axis in axes]
+    if len(places) < 3 or len(value) <= max(places):
+        return value
+    return [value[place] for place in places]
+
+
+def in_order(attributes: Mapping[str, Any], axes: str | None) -> dict[str, Any]:
+    """Return an array's attributes with what has a number for each of its axes in the order ZYX."""
+    if axes is None:
+        return dict(attributes)
+    return {
+        key: turned(value, axes) if key in ("resolution", "voxel_size", "offset", "units") else value
+        for key, value in attributes.items()
+    }
+
+
 def stated_axes(names: Any, count: int) -> str | None:
     """Return a letter for each axis by their stated names; None where they do not name a volume's axes.
 

@@ -34,7 +34,7 @@ def check_apart(output: str | Path, *inputs: str | None) -> None:
     Raises
     ------
     ValueError
-        The output is an input, holds one, or is a part of one; among an image's labels there is room.
+        The output is an input, holds one, or is a part of one; for labels and further stores there is room.
     """
     there = Path(output).expanduser().resolve()
     for one in inputs:
@@ -42,7 +42,7 @@ def check_apart(output: str | Path, *inputs: str | None) -> None:
         if read is None:
             continue
         inside = there.exists() and there.is_relative_to(read) and _is_store(read)
-        part = inside and _LABELS not in there.relative_to(read).parts
+        part = inside and not any(_is_further(name) for name in there.relative_to(read).parts)
         if there == read or read.is_relative_to(there) or part:
             raise ValueError(f"{output} would be written over {one}, which is read; choose another path.")
 
@@ -72,6 +72,11 @@ def _local(path: str) -> Path | None:
     return None if is_remote(place) else Path(str(place)).resolve()
 
 
+def _is_further(name: str) -> bool:
+    """Whether a folder in a store lies beside the volume: labels, or a store of its own."""
+    return name == _LABELS or Path(name).suffix in _FURTHER
+
+
 def _is_store(place: Path) -> bool:
     return is_zarr(place) or is_n5(place) or is_precomputed(place)
 
@@ -84,5 +89,5 @@ def _files_of(place: Path) -> Iterable[Path]:
 
 def _all_files(place: Path) -> Iterator[Path]:
     for folder, folders, files in os.walk(place):
-        folders[:] = sorted(one for one in folders if one != _LABELS and Path(one).suffix not in _FURTHER)
+        folders[:] = sorted(one for one in folders if not _is_further(one))
         yield from (Path(folder, file) for file in sorted(files))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 
-from napari_dtn.volume.geometry import name_axes, stated_axes, stated_by_attributes
+from napari_dtn.volume.geometry import in_order, name_axes, stated_axes, stated_by_attributes
 from napari_dtn.volume.lazy import FileArray, Found, reading, to_dask
 from napari_dtn.volume.places import readable
 
@@ -33,9 +33,10 @@ def open_hdf5(path: Place, inner: str) -> Found:
         raise ValueError(f"{path} has no dataset /{name}; it holds {_listing(path)}.")
     with reading(path):
         dataset = _open_dataset(path, name)
-        voxel_size, translation = stated_by_attributes(dict(dataset.attrs))
+        stated = stated_axes(_axistags(dataset), dataset.ndim)
+        voxel_size, translation = stated_by_attributes(in_order(dict(dataset.attrs), stated))
     try:
-        axes = stated_axes(_axistags(dataset), dataset.ndim) or name_axes(dataset.shape, dataset.dtype)
+        axes = stated or name_axes(dataset.shape, dataset.dtype)
     except ValueError as error:
         raise ValueError(f"{path}::/{name} {error}.") from error
     array = FileArray(dataset, _open_dataset, path, name)

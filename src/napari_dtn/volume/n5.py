@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from natsort import natsorted
 
-from napari_dtn.volume.geometry import name_axes, nanometres, stated_by_attributes, stated_voxel_size
+from napari_dtn.volume.geometry import (
+    name_axes,
+    nanometres,
+    stated_by_attributes,
+    stated_voxel_size,
+    turned,
+)
 from napari_dtn.volume.lazy import Found, reading, to_dask
 from napari_dtn.volume.tensors import open_tensor
 
@@ -96,7 +102,7 @@ def _stated(attributes: Attributes) -> tuple[VoxelSize | None, VoxelSize]:
     stated = attributes.get("resolution")
     if attributes.get("multiScale") and isinstance(stated, list) and max(stated, default=1) < _SMALLEST:
         return None, (0.0, 0.0, 0.0)  # of BigDataViewer, in the unit that its XML file states, such as µm
-    return stated_by_attributes({key: _turned(value, names) for key, value in attributes.items()})
+    return stated_by_attributes({key: turned(value, names) for key, value in attributes.items()})
 
 
 def _of_transform(transform: Mapping[str, Any]) -> tuple[VoxelSize | None, VoxelSize]:
@@ -106,14 +112,6 @@ def _of_transform(transform: Mapping[str, Any]) -> tuple[VoxelSize | None, Voxel
     steps = transform.get("translate", [0.0] * len(transform["axes"]))
     z, y, x = (float(steps[i]) * (nanometres(unit) or 1.0) for i, unit in zip(order, units, strict=True))
     return size, (z, y, x)
-
-
-def _turned(value: Any, names: list[str]) -> Any:
-    """Bring a list that has an item for each axis into the order ZYX; anything else stays as it is."""
-    places = [names.index(axis) for axis in "zyx" if axis in names]
-    if not isinstance(value, list) or len(places) < 3 or len(value) <= max(places):
-        return value
-    return [value[place] for place in places]
 
 
 def _times(size: VoxelSize, factors: Any) -> VoxelSize:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import zarr
 
 from napari_dtn.volume.geometry import (
+    in_order,
     name_axes,
     nanometres,
     stated_axes,
@@ -121,9 +122,10 @@ def _ome(node: Any) -> Mapping[str, Any]:
 
 
 def _open_array(path: Place, array: Any) -> Found:
-    voxel_size, translation = stated_by_attributes(dict(array.attrs))
+    stated = stated_axes(_dimensions(array), array.ndim)
+    voxel_size, translation = stated_by_attributes(in_order(dict(array.attrs), stated))
     try:
-        axes = stated_axes(_dimensions(array), array.ndim) or name_axes(array.shape, array.dtype)
+        axes = stated or name_axes(array.shape, array.dtype)
     except ValueError as error:
         raise ValueError(f"{path} {error}.") from error
     return Found((to_dask(FileArray(array, open_node, path), axes),), axes, voxel_size, translation)

@@ -141,7 +141,7 @@ def check_same_voxels(one: Volume, other: Volume) -> None:
         first, second = (" x ".join(f"{side:g}" for side in each.voxel_size or ()) for each in (one, other))
         raise ValueError(
             f"{one.name} has voxels of {first} nm (Z, Y, X), and {other.name} of {second}; give both at one "
-            "resolution."
+            "resolution, or say by the voxel size which is right."
         )
 
 

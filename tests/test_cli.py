@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,11 +20,9 @@ from napari_dtn.cli import main
 from napari_dtn.nn.checkpoint import load_card
 from napari_dtn.predict.output import BlockWriter
 from napari_dtn.volume.opening import open_volume
-from napari_dtn.volume.writing import JOURNAL
+from napari_dtn.volume.writing import JOURNAL, write_image
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari_dtn.phantom import Phantom
     from napari_dtn.predict.pipeline import BlockDone
 
@@ -277,3 +276,22 @@ def test_the_demo_writes_pictures_zarr_and_scores(
     for name in ("boundaries.png", "warp.png", "curves.png"):
         assert (out / name).stat().st_size > 10_000
     np.testing.assert_equal(open_volume(out / "phantom boundaries.zarr").voxel_size, (30, 6, 6))
+
+
+def test_a_model_is_not_written_over_the_images(
+    files: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = Path(files[0]).read_bytes()
+    assert main(training(files, Path(files[0]), "--overwrite")) == 2
+    assert "which is read" in " ".join(capsys.readouterr().err.split())
+    assert Path(files[0]).read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["../../elsewhere", ".", ""])
+def test_labels_of_an_image_have_a_plain_name(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_image(tmp_path / "em.zarr", np.zeros((2, 32, 32), np.uint8), voxel_size=(30, 6, 6), attributes={})
+    words = ["segment", str(tmp_path / "em.zarr"), "--into", str(tmp_path / "em.zarr"), "--name", name]
+    assert main(words) == 2
+    assert "give a plain one" in " ".join(capsys.readouterr().err.split())

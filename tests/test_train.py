@@ -224,6 +224,12 @@ def test_values_without_a_class_are_refused(
         )
 
 
+def test_a_mask_is_not_learned_as_ids(data: TrainingData, tmp_path: Path) -> None:
+    mask = np.where(data.volume.labels == 0, 255, 0).astype(np.uint8)
+    with pytest.raises(ValueError, match="0 and 255 alone, as a mask of membranes does"):
+        run(replace(data, volume=replace(data.volume, labels=mask)), tmp_path / "m.safetensors")
+
+
 def test_an_image_with_values_that_are_no_numbers_names_the_slice(data: TrainingData, tmp_path: Path) -> None:
     image = data.volume.image.astype(np.float32)
     image[1] = np.nan

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_dtn.metrics import BOUNDARY_RULE, ClassCounts, boundary_histogram, label_scores
+from napari_dtn.metrics import BOUNDARY_RULE, ClassCounts, boundary_histogram, label_scores, refuse_mask
 from napari_dtn.pictures import save_curves
 from napari_dtn.settings import Box, Roi
 from napari_dtn.volume.opening import check_same_voxels
+from napari_dtn.volume.writing import check_finished, read_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -55,33 +56,20 @@ def evaluate(
     ValueError
         The prediction does not cover the region, or the two do not fit each other; or a mask has integers.
     """
+    check_finished(prediction.path)
     box, inside = _laid_over(prediction, truth, roi)
     predicted, true, region = prediction.data[inside], truth.data[box], _region(box)
     if kind == "labels":
+        if prediction.path and "class_names" in read_attributes(prediction.path):
+            raise ValueError(f"{prediction.name} holds probabilities; score it as boundary, or segment it.")
         if plot is not None:
             raise ValueError("plot draws the curves of a boundary; labels have none.")
         return {"kind": kind, "region": region, **asdict(label_scores(predicted, true, box[0].start))}
-    _check_is_no_mask(true)
+    refuse_mask(true)
     histogram = boundary_histogram(predicted, true)
     if plot is not None:
         save_curves(histogram, plot)
     return {"kind": kind, "rule": BOUNDARY_RULE, "region": region, **asdict(histogram.scores())}
-
-
-def _check_is_no_mask(truth: Any) -> None:
-    """Refuse a mask of membranes that is given as integers: by the rule for ids, it would be inverted."""
-    if truth.dtype.kind == "b":
-        return
-    found: set[int] = set()
-    for plane in truth:  # of ids, the first slice tells as a rule
-        found |= set(np.unique(np.asarray(plane)).tolist())
-        if len(found) > 2:
-            return
-    if found in ({0, 1}, {0, 255}):
-        raise ValueError(
-            f"The truth holds 0 and {max(found)} alone, as a mask of membranes does; as ids, 0 would be "
-            "membrane. Save a mask as bool (mask > 0); of one neurite, give it another id."
-        )
 
 
 def evaluate_classes(

@@ -13,11 +13,14 @@ import pytest
 import tifffile
 import zarr
 
+from napari_dtn.evaluate import evaluate
 from napari_dtn.nn.checkpoint import Model, load_model
 from napari_dtn.predict import Predictor, predict
 from napari_dtn.predict.output import is_unfinished
+from napari_dtn.segmenting import segment_steps
+from napari_dtn.session.boundaries import StoredBoundaries
 from napari_dtn.settings import Roi
-from napari_dtn.volume.opening import open_volume
+from napari_dtn.volume.opening import open_volume, volume_from_array
 from napari_dtn.volume.writing import JOURNAL, read_attributes
 from support.engine import EM, SETTINGS, files_in, run_program
 
@@ -306,3 +309,22 @@ def test_a_file_system_without_locks_is_written_to(
     monkeypatch.setattr(fcntl, "flock", flock)
     list(predict(model, open_volume(image), tmp_path / "out.zarr", settings=SETTINGS))
     assert not is_unfinished(tmp_path / "out.zarr")
+
+
+def test_an_unfinished_prediction_is_not_taken_for_a_whole_one(
+    model: Model, image: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.zarr"
+    interrupted(model, image, out)
+    y, x = np.indices(EM.shape[1:]) // 16
+    volume, truth = open_volume(image), volume_from_array(np.broadcast_to(1 + 20 * y + x, EM.shape))
+    with pytest.raises(ValueError, match=r"out\.zarr is unfinished: run the `predict`"):
+        evaluate(open_volume(out), truth, "boundary")
+    with pytest.raises(ValueError, match="unfinished"):
+        segment_steps(out, tmp_path / "labels.zarr")
+    with pytest.raises(ValueError, match="unfinished"):
+        StoredBoundaries.of(open_volume(out), volume)
+    list(predict(model, volume, out, settings=SETTINGS))
+    assert evaluate(open_volume(out), truth, "boundary")["n_pixels"] == EM.size
+    with pytest.raises(ValueError, match="holds probabilities"):
+        evaluate(open_volume(out), truth, "labels")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -22,7 +23,7 @@ from napari_dtn.session import Changed, ClickSession, Grown, Prompt
 from napari_dtn.session.boundaries import PANE, PredictedBoundaries, StoredBoundaries
 from napari_dtn.session.committed import Committed
 from napari_dtn.settings import ClickSettings, usable_cores
-from napari_dtn.volume.opening import open_volume
+from napari_dtn.volume.opening import open_volume, volume_from_array
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -597,6 +598,43 @@ session.click((0, 80, 17))
 print("clicked", flush=True)
 input()
 """
+
+
+def test_an_object_that_was_in_work_can_be_kept_after_reopening(rooms, tmp_path: Path) -> None:
+    settings = ClickSettings(window=64, threshold=0.8)
+    options = {"boundaries": rooms.boundaries, "folder": tmp_path / "session", "settings": settings}
+    left = ClickSession(rooms.volume, **options)
+    left.click(MIDDLES[1])
+    left.leave()
+    with closing(ClickSession(rooms.volume, **options)) as again:
+        assert again.commit() == 1
+        assert iou(again.labels[:] == 1, room(rooms, 1)) > GOOD
+
+
+def test_a_session_that_cannot_be_opened_lets_go_of_its_folder(rooms, tmp_path: Path) -> None:
+    def broken(*_: object) -> None:
+        raise OSError("the share is away")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("napari_dtn.session.click.evidence_of", broken)
+        with pytest.raises(OSError, match="away"):
+            ClickSession(rooms.volume, boundaries=rooms.boundaries, folder=tmp_path / "session")
+    moved = tmp_path / "session" / "journal.sqlite"
+    with closing(sqlite3.connect(moved, timeout=1)) as journal:
+        journal.execute("begin exclusive")
+
+
+def test_an_opened_prediction_is_laid_over_the_volume(rooms, tmp_path: Path) -> None:
+    prediction = volume_from_array(rooms.boundaries._array, (30, 6, 6))
+    settings = ClickSettings(window=64, threshold=0.8)
+    with closing(ClickSession(rooms.volume, boundaries=prediction, settings=settings)) as session:
+        assert iou(session.click(MIDDLES[1]), room(rooms, 1)) > GOOD
+
+
+def test_a_split_needs_places_of_both_parts(taken_up) -> None:
+    for one, other in (([MIDDLES[1]], []), ([], [MIDDLES[1]]), ([MIDDLES[1]], [MIDDLES[1]])):
+        with pytest.raises(ValueError, match="places of both parts"):
+            taken_up.split(one, other)
 
 
 def test_a_killed_session_is_complete_to_the_last_commit(rooms, tmp_path: Path) -> None:

@@ -60,3 +60,10 @@ def test_an_empty_image_is_named() -> None:
 def test_infinite_values_are_named() -> None:
     with pytest.raises(ValueError, match="NaN or infinite"):
         estimate_intensity(np.full((1, 64, 64), np.nan, np.float32))
+
+
+def test_what_is_no_number_does_not_count() -> None:
+    image = np.random.default_rng(0).normal(100, 10, (2, 64, 64)).astype(np.float32)
+    holed = image.copy()
+    holed[0, :8, :8] = np.nan
+    assert estimate_intensity(holed).mean == pytest.approx(estimate_intensity(image).mean, abs=0.5)

@@ -60,6 +60,7 @@ def train(
     """
     from napari_dtn.nn.checkpoint import load_model
     from napari_dtn.train import train
+    from napari_dtn.volume.guarding import check_apart
 
     if from_ and is_teaching(data, from_):
         _refuse_ignored({**_changed(settings), **_changed(network)})
@@ -68,6 +69,7 @@ def train(
         return
     if output is None or name:
         raise ValueError("--output M.safetensors is missing; --name is for a model that annotations teach.")
+    check_apart(output, data.images, data.labels)
     start = load_model(from_, settings.device) if from_ else None
     shape = _shape(network, arch, data, start)
     steps = train(

@@ -54,6 +54,32 @@ def boundary_target(labels: ArrayLike) -> NDArray[np.bool_]:
     return boundary
 
 
+def refuse_mask(ids: Any) -> None:
+    """Refuse a mask of membranes that is given as ids: by their rule it would be inverted.
+
+    Parameters
+    ----------
+    ids
+        (Z, Y, X), anything that gives its slices one by one; a bool map passes.
+
+    Raises
+    ------
+    ValueError
+        It holds 0 and 1, or 0 and 255, alone.
+    """
+    found: set[int] = set()
+    for plane in map(np.asarray, ids):  # of ids, the first slice tells as a rule
+        if plane.dtype.kind == "b" or len(found) > 2:
+            return
+        found |= set(np.unique(plane).tolist())
+    if found in ({0, 1}, {0, 255}):
+        raise ValueError(
+            f"The labels hold 0 and {max(found)} alone, as a mask of membranes does; as ids, 0 would be "
+            "membrane. Train takes it by --labels-kind mask, evaluate as bool (mask > 0); a neurite that is "
+            "alone needs another id."
+        )
+
+
 def _mark_changes(boundary: NDArray[np.bool_], ids: NDArray[Any]) -> None:
     """Set both pixels of every pair of unequal neighbours along the first axis."""
     change = ids[1:] != ids[:-1]

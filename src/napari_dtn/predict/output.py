@@ -21,9 +21,8 @@ from napari_dtn.predict.blocks import extent
 from napari_dtn.predict.journal import Journal
 from napari_dtn.predict.pipeline import BlockDone
 from napari_dtn.settings import Box, VoxelSize
-from napari_dtn.volume.writing import JOURNAL, KEY, create_image, read_attributes
+from napari_dtn.volume.writing import JOURNAL, KEY, UNFINISHED, create_image, read_attributes
 
-UNFINISHED = "unfinished"
 CHUNK = 512  # pixels of a side: one file
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PARTIAL = "*.partial"  # what zarr names a file until it is whole

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_dtn.volume.opening import Volume, check_same_voxels, open_volume
-from napari_dtn.volume.writing import bad_slices_of
+from napari_dtn.volume.writing import bad_slices_of, check_finished
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +50,7 @@ def open_source(boundaries: str | Path, roi: Roi, image: Volume | None) -> Sourc
 
     Slices that are marked as bad are left out.
     """
+    check_finished(boundaries)
     volume = open_volume(boundaries)
     origin = [round(shift) for shift in volume.origin]
     whole = tuple(side + start for side, start in zip(volume.shape, origin, strict=True))

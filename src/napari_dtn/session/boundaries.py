@@ -12,7 +12,7 @@ from napari_dtn.segment.windows import lay
 from napari_dtn.segmenting.keeping import kept_graph
 from napari_dtn.session.bad_slices import JudgedSlices
 from napari_dtn.volume.opening import check_same_voxels
-from napari_dtn.volume.writing import bad_slices_of
+from napari_dtn.volume.writing import bad_slices_of, check_finished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -101,6 +101,7 @@ class StoredBoundaries:
     @staticmethod
     def at(array: Any, path: str | None, shape: Shape, origin: Shape) -> StoredBoundaries:
         """Lay an array over the volume, with the bad slices and the graph that are on disk with its file."""
+        check_finished(path)
         marked = bad_slices_of(path) if path else frozenset()
         bad = frozenset(one + origin[0] for one in marked)
         graph = kept_graph(path, array.shape, origin) if path else None

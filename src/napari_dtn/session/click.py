@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import Signal
 
-from napari_dtn.session.boundaries import PredictedBoundaries
+from napari_dtn.session.boundaries import PredictedBoundaries, StoredBoundaries
 from napari_dtn.session.committed import Committed
 from napari_dtn.session.doubts import Doubt
 from napari_dtn.session.growing import Grown, Searching
@@ -17,6 +17,7 @@ from napari_dtn.session.kept_evidence import evidence_of
 from napari_dtn.session.prompts import Active, Prompt, plain, plain_box, voxel_of
 from napari_dtn.session.work import Work
 from napari_dtn.settings import Box, ClickSettings, PredictSettings
+from napari_dtn.volume.opening import Volume
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from napari_dtn.segment.history import Edit
     from napari_dtn.session.boundaries import Boundaries
     from napari_dtn.session.mask import Mask
-    from napari_dtn.volume.opening import Volume
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class ClickSession:
     model
         Predicts boundaries where they are looked at; not needed with ``boundaries``.
     boundaries
-        A prediction of the volume, instead of a model.
+        A prediction of the volume, instead of a model: as it was opened, or laid over the volume.
     folder
         Where objects and journal are; a temporary one, which goes with the session, unless given.
     settings
@@ -87,7 +87,7 @@ class ClickSession:
         volume: Volume,
         model: Model | None = None,
         *,
-        boundaries: Boundaries | None = None,
+        boundaries: Boundaries | Volume | None = None,
         folder: str | Path | None = None,
         settings: ClickSettings | None = None,
         predict: PredictSettings | None = None,
@@ -97,6 +97,20 @@ class ClickSession:
         self.volume = volume
         self._keeping = 0  # the object in work while it is written
         self._kept = KeptFolder(folder, volume)
+        try:
+            self._open(model, boundaries, settings, predict)
+        except BaseException:
+            self._kept.leave()
+            raise
+
+    def _open(
+        self,
+        model: Model | None,
+        boundaries: Boundaries | Volume | None,
+        settings: ClickSettings | None,
+        predict: PredictSettings | None,
+    ) -> None:
+        volume = self.volume
         self.folder, self._history = self._kept.path, self._kept.history
         self.objects = Committed(self._history, volume.voxel_size, self._on_edit)
         self._kept.on_leaving(self.objects.leave)
@@ -105,6 +119,8 @@ class ClickSession:
         if boundaries is None:
             assert model is not None
             boundaries = PredictedBoundaries.of(model, volume, predict or PredictSettings(), memory)
+        elif isinstance(boundaries, Volume):
+            boundaries = StoredBoundaries.of(boundaries, volume)
         self._evidence = evidence_of(boundaries, volume.data, memory)
         self._kept.on_leaving(self._evidence.close)
         self._work = Work(self.objects, self._evidence, volume.shape, settings, self._on_work)
@@ -255,7 +271,7 @@ class ClickSession:
         ValueError
             There is no object in work, other objects leave nothing of it, or it is locked.
         """
-        if self.outdated:
+        if self.outdated or (self.active.said and self.mask is None):  # as after a crash
             self._work.grow()
         mask, active = self._work.found, self.active
         if mask is None:
@@ -281,12 +297,14 @@ class ClickSession:
         Raises
         ------
         ValueError
-            The voxels are not all in one object, or it is locked.
+            The voxels are not all in one object, there are none of a part, or it is locked.
         """
         mine, others = tuple(map(voxel_of, one)), tuple(map(voxel_of, other))
         numbers = sorted({self.objects.at(at) for at in (*mine, *others)})
         if len(numbers) != 1 or not numbers[0]:
             raise ValueError(f"The places lie in {numbers}; choose places of one object (0 is background).")
+        if not mine or not others or {*mine} & {*others}:
+            raise ValueError("A split needs places of both parts, none of them in both.")
         return self.objects.split(numbers[0], self._work.part_of(numbers[0], mine, others))
 
     def doubts(self) -> Iterator[int | list[Doubt]]:

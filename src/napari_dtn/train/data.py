@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from napari_dtn.augment import Annotation, Float
+from napari_dtn.metrics import refuse_mask
 from napari_dtn.patches import PatchSampler, TrainingVolume
 from napari_dtn.settings import NetworkSettings, TrainSettings, VoxelSize
 
@@ -116,6 +117,8 @@ class TrainingData:
             raise ValueError(
                 f"in_channels is {network.in_channels}; a volume has 1 (context adds neighbouring slices)."
             )
+        if self.volume.kind == "ids":
+            refuse_mask(self.volume.labels[z] for z in self.train_z)
         if self.volume.kind == "classes":
             self._check_classes(network.n_classes, max(network.n_classes, 2))
 

@@ -47,17 +47,20 @@ def estimate_intensity(volume: Any, samples: int = 32, seed: int = 0) -> Intensi
     samples
         Windows of up to 256 x 256 voxels.
     seed
-        Chooses the windows.
+        Chooses the windows; values in them that are not finite do not count.
 
     Raises
     ------
     ValueError
-        The volume is the same everywhere, holds values that are not finite, or cannot be read anywhere.
+        The volume is the same everywhere, holds no finite value, or cannot be read anywhere.
     """
     data = getattr(volume, "data", volume) if not isinstance(volume, np.ndarray) else volume
     values = np.concatenate(_readable(data, _windows(data.shape, samples, seed))).astype(np.float64)
-    if not np.isfinite(values).all():
-        raise ValueError("The image holds NaN or infinite values; replace them, for example with 0.")
+    values = values[np.isfinite(values)]
+    if not values.size:
+        raise ValueError(
+            "The image holds NaN or infinite values wherever it was sampled; replace them, for example by 0."
+        )
     low, high = np.percentile(values, (0.1, 99.9))
     if values.std() == 0:
         raise ValueError(f"The image is {values[0]:g} wherever it was sampled; is it empty?")

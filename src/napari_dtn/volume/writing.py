@@ -35,6 +35,7 @@ _MANY = 10_000  # chunks of a level, a file each, from which on they share files
 _COARSEST = 512
 _QUICK = ZstdCodec(level=1)  # a third of the usual level's time, for some percent more bytes
 JOURNAL = "journal.jsonl"  # in an image that is not finished
+UNFINISHED = "unfinished"  # its attribute
 _REDUCE = {"mode": mode, "mean": mean}
 _METADATA = {*MARKERS, ".zattrs", ".zmetadata", JOURNAL}
 
@@ -198,8 +199,10 @@ def labels_place(image: str | Path, name: str) -> Path:
     Raises
     ------
     ValueError
-        There is no OME-Zarr image on this machine at that path.
+        There is no OME-Zarr image on this machine at that path, or the name is none for a folder.
     """
+    if not name or Path(name).name != name:
+        raise ValueError(f"The labels' name is {name!r}; give a plain one, such as neurites.")
     group = zarr.open(str(image), mode="r") if is_zarr(Path(image)) else None
     if group is None or multiscales(dict(group.attrs)) is None:
         raise ValueError(
@@ -230,6 +233,12 @@ def read_attributes(path: str | Path) -> dict[str, Any]:
         return {}
     found = open_node(place).attrs.get(KEY)
     return dict(found) if isinstance(found, dict) else {}
+
+
+def check_finished(path: str | Path | None) -> None:
+    """Refuse a prediction of which some is missing, and would be taken for inside, with a ValueError."""
+    if path is not None and UNFINISHED in read_attributes(path):
+        raise ValueError(f"{path} is unfinished: run the `predict` that began it again, and it is completed.")
 
 
 def bad_slices_of(path: str | Path) -> frozenset[int]:

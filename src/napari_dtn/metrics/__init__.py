@@ -60,16 +60,17 @@ def refuse_mask(ids: Any) -> None:
     Parameters
     ----------
     ids
-        (Z, Y, X), anything that gives its slices one by one; a bool map passes.
+        (Z, Y, X), anything that gives its slices one by one. A bool map passes, and so do integers of more than
+        a byte, as ids have.
 
     Raises
     ------
     ValueError
-        It holds 0 and 1, or 0 and 255, alone.
+        Bytes are 0 and 1, or 0 and 255, alone.
     """
     found: set[int] = set()
     for plane in map(np.asarray, ids):  # of ids, the first slice tells as a rule
-        if plane.dtype.kind == "b" or len(found) > 2:
+        if plane.dtype.kind == "b" or plane.dtype.itemsize > 1 or len(found) > 2:
             return
         found |= set(np.unique(plane).tolist())
     if found in ({0, 1}, {0, 255}):

@@ -60,8 +60,8 @@ def refuse_mask(ids: Any) -> None:
     Parameters
     ----------
     ids
-        (Z, Y, X), anything that gives its slices one by one. A bool map passes, and so do integers of more than
-        a byte, as ids have.
+        (Z, Y, X), anything that gives its slices one by one. A bool map passes, and so do integers of more
+        than a byte, as ids have.
 
     Raises
     ------

@@ -60,12 +60,7 @@ def _result(experiment: Experiment, data: VocData, options: argparse.Namespace) 
 
 
 def _trained(experiment: Experiment, data: VocData, options: argparse.Namespace) -> Path:
-    path = runs.weights_of("table1", experiment.name, options.seed)
-    if options.quick and not path.exists():
-        path, experiment = (
-            runs.weights_of("quick/table1", experiment.name, options.seed),
-            runs.shortened(experiment),
-        )
+    path, experiment = runs.place_of("table1", experiment, options)
     if not path.exists():
         runs.train_model(path, experiment, options.seed, data)
     return path

@@ -67,10 +67,16 @@ def known_results(part: str, experiments: tuple[Experiment, ...]) -> dict[str, l
 
 def trained(part: str, experiment: Experiment, options: Any) -> Path:
     """Return the weights of one run, trained if need be: a result that is known may come from elsewhere."""
+    path, experiment = place_of(part, experiment, options)
+    return _trained_into(path, experiment, options.seed, options.data)
+
+
+def place_of(part: str, experiment: Experiment, options: Any) -> tuple[Path, Experiment]:
+    """Return where the weights of a run are, and what is trained into it: for a quick one, something tiny."""
     path = weights_of(part, experiment.name, options.seed)
     if options.quick and not path.exists():
-        path, experiment = weights_of(f"quick/{part}", experiment.name, options.seed), shortened(experiment)
-    return _trained_into(path, experiment, options.seed, options.data)
+        return weights_of(f"quick/{part}", experiment.name, options.seed), shortened(experiment)
+    return path, experiment
 
 
 def weights_of(part: str, name: str, seed: int) -> Path:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from napari_dtn.settings import changed_fields
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +70,7 @@ def predict_recipe(
             model=model,
             output=str(output),
             roi=_call("Roi", _ranges(roi)),
-            settings=_call("PredictSettings", _changed(settings)),
+            settings=_call("PredictSettings", changed_fields(settings)),
             overwrite=overwrite,
         ),
     )
@@ -100,7 +102,7 @@ def warp_recipe(
         opened=image.opened,
         model=model,
         roi=_call("Roi", _ranges(roi)),
-        settings=_call("PredictSettings", _changed(settings)),
+        settings=_call("PredictSettings", changed_fields(settings)),
     )
     return Recipe(shlex.join(["napari-dtn", "warp", image.path, *options]), python)
 
@@ -135,7 +137,7 @@ def teach_recipe(
         classes=tuple(classes),
         parent=parent,
         folder=str(folder / "teaching"),
-        settings=_call("FineTuneSettings", _changed(settings)),
+        settings=_call("FineTuneSettings", changed_fields(settings)),
         name=name,
     )
     return Recipe(shlex.join([*command, *_options(settings, "teach."), "--name", name]), python)
@@ -172,7 +174,7 @@ def click_recipe(
             ["napari-dtn", "predict", image.path, "--output", predicted, "--model", model, *image.options],
             ["napari-dtn", "segment", predicted, *segmented],
         ]
-    call = _call("ClickSettings", _changed(settings))
+    call = _call("ClickSettings", changed_fields(settings))
     python = _CLICK.format(opened=image.opened, given=given, folder=str(folder), settings=call)
     return Recipe(" && ".join(map(shlex.join, commands)), python)
 
@@ -261,15 +263,10 @@ session.close()
 """
 
 
-def _changed(settings: Any) -> dict[str, Any]:
-    """Return the fields that are not as they are by default."""
-    return {f.name: value for f in fields(settings) if (value := getattr(settings, f.name)) != f.default}
-
-
 def _options(settings: Any, prefix: str = "") -> list[str]:
     """Return how a command is told what is not as it is by default."""
     options = []
-    for field, value in _changed(settings).items():
+    for field, value in changed_fields(settings).items():
         name = field.replace("_", "-")
         if isinstance(value, bool):
             options.append(f"--{prefix}{name}" if value else f"--{prefix}no-{name}")

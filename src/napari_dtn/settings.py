@@ -544,6 +544,12 @@ def _range(axis: str, ends: tuple[int | None, int | None], size: int) -> slice:
     return slice(start, stop)
 
 
+def changed_fields(settings: Any) -> dict[str, Any]:
+    """Return the fields of settings that are not as they are by default."""
+    usual, names = type(settings)(), [field.name for field in fields(settings)]
+    return {name: value for name in names if (value := getattr(settings, name)) != getattr(usual, name)}
+
+
 def parse_range(text: str) -> tuple[int | None, int | None]:
     """Read ``a:b``, ``a:``, ``:b`` or one index ``a`` (its slice alone) into a half-open range.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -12,12 +12,17 @@ from napari_dtn.cli.options import JsonOption, Switch, TrainingInput
 from napari_dtn.cli.teaching import Target, is_teaching
 from napari_dtn.cli.teaching import teach as teach_model
 from napari_dtn.cli.terminal import TrainingWatch, interruptible, progress, say, write_json
-from napari_dtn.settings import FineTuneSettings, NetworkSettings, Roi, TrainSettings, parse_range
+from napari_dtn.settings import (
+    FineTuneSettings,
+    NetworkSettings,
+    Roi,
+    TrainSettings,
+    changed_fields,
+    parse_range,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from _typeshed import DataclassInstance
 
     from napari_dtn.nn.checkpoint import Model
     from napari_dtn.train import TrainingData, TrainingSource
@@ -63,7 +68,7 @@ def train(
     from napari_dtn.volume.guarding import check_apart
 
     if from_ and is_teaching(data, from_):
-        _refuse_ignored({**_changed(settings), **_changed(network)})
+        _refuse_ignored({**changed_fields(settings), **changed_fields(network)})
         target = Target(output, name)
         write_json(teach_model(data, from_, teach, target, resume, overwrite), json_)
         return
@@ -89,13 +94,6 @@ def train(
     write_json({"output": str(output), **watch.summary}, json_)
 
 
-def _changed(settings: DataclassInstance) -> dict[str, Any]:
-    """Return the settings that are not at their defaults."""
-    usual = type(settings)()
-    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    return {name: value for name, value in values.items() if value != getattr(usual, name)}
-
-
 def _refuse_ignored(changed: Iterable[str]) -> None:
     ignored = [f"--{name.replace('_', '-')}" for name in changed]
     if ignored:
@@ -115,7 +113,7 @@ def _shape(
     if start is None:
         return shape
     there = start.card.network
-    other = [name for name, value in _changed(shape).items() if value != getattr(there, name)]
+    other = [name for name, value in changed_fields(shape).items() if value != getattr(there, name)]
     if other:
         wrong = ", ".join(f"{name} is {getattr(there, name)}" for name in other)
         raise ValueError(f"A model goes on with the network that it has: of {start.card.name} {wrong}.")

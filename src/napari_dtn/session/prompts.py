@@ -63,9 +63,14 @@ class Active:
     within: Box | None = None
 
     @property
+    def since(self) -> tuple[Prompt, ...]:
+        """What was said about it since it was taken up."""
+        return self.prompts[self.known :]
+
+    @property
     def said(self) -> bool:
         """Whether anything was said about it since it was taken up."""
-        return len(self.prompts) > self.known
+        return bool(self.since)
 
     def points(self, positive: bool) -> list[Point]:
         """Return the voxels of all prompts of one kind; the last prompt about a voxel counts."""

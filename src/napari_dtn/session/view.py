@@ -245,7 +245,7 @@ class Look:
         """Check what was said since the object was taken up: what led to it before is in what it is."""
         if not active.points(True) and active.base is None:
             raise ValueError("Nothing is included yet: click inside an object first.")
-        points = [point for prompt in active.prompts[active.known :] for point in prompt.points]
+        points = [point for prompt in active.since for point in prompt.points]
         for point in points:
             if not self._holds(point):
                 raise ValueError(

@@ -159,13 +159,12 @@ class Work:
         if not active.number or active.number not in edited:
             return
         if objects.history.extents(active.number):
-            base, said = objects.mask_of(active.number), active.prompts[active.known :]
+            base = objects.mask_of(active.number)
             known = still_true(active.prompts[: active.known], base)
-            self._set(replace(active, prompts=(*known, *said), base=base, known=len(known)), base)
+            self._set(replace(active, prompts=(*known, *active.since), base=base, known=len(known)), base)
         else:  # deleted, or part of another: what was said may still become an object
-            said = active.prompts[active.known :]
-            seeded = any(prompt.positive for prompt in said)
-            self._set(Active(said if seeded else (), within=active.within), None)
+            seeded = any(prompt.positive for prompt in active.since)
+            self._set(Active(active.since if seeded else (), within=active.within), None)
         self.outdated = self.active.said
 
     # ---- what is found

@@ -123,6 +123,12 @@ SCREENS = (
         "DTN of three levels, a pair at level 2",
         replace(DTN, levels=3, transformer_levels=(2,)),
     ),
+    Experiment(
+        "shallow-dense",
+        "DTN of three levels, 16 x 16 points at level 2, drawn to boundaries",
+        replace(_DENSE, levels=3, transformer_levels=(2,)),
+        _asked(boundary=0.3, bending=0.1, folding=1.0),
+    ),
     Experiment("context-unet", "U-Net that sees a slice above and below", replace(UNET, context=1)),
     Experiment("context-dtn", "DTN that sees a slice above and below", replace(DTN, context=1)),
 )
@@ -144,6 +150,34 @@ BEST = (
         "U-Net that sees a slice above and below, 20,000 iterations",
         replace(UNET, context=1),
         _LONG,
+    ),
+)
+
+# Models score no better on the slices that they were trained on than on others: room to grow.
+_LARGE_PATCH = replace(_LONG, patch_size=320)
+_WIDER, _WIDER_UNET = replace(_CONTEXT, base_channels=20), replace(UNET, context=1, base_channels=20)
+
+LARGER = (
+    Experiment("dtn-320", "DTN of 16 channels, patches of 320", _CONTEXT, _LARGE_PATCH),
+    Experiment("dtn-20", "DTN of 20 channels, patches of 320", _WIDER, _LARGE_PATCH),
+    Experiment("unet-20", "U-Net of 20 channels, patches of 320", _WIDER_UNET, _LARGE_PATCH),
+    Experiment(
+        "dense-20",
+        "DTN of 20 channels, 16 x 16 points at level 3, drawn to boundaries, patches of 320",
+        replace(_DENSE, context=1, base_channels=20, transformer_levels=(3,)),
+        replace(_LARGE_PATCH, penalties=WarpPenalties(boundary=0.3, bending=0.1, folding=1.0)),
+    ),
+    Experiment(
+        "unet-20-context",
+        "U-Net of 20 channels that sees two slices above and below, patches of 320",
+        replace(_WIDER_UNET, context=2),
+        _LARGE_PATCH,
+    ),
+    Experiment(
+        "unet-32",
+        "U-Net of 32 channels, too large to ship, patches of 320",
+        replace(UNET, context=1, base_channels=32),
+        _LARGE_PATCH,
     ),
 )
 

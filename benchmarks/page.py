@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import runs
-from experiments import BEST, FIGURE3, SCREENS
+from experiments import BEST, FIGURE3, LARGER, SCREENS
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
+
+    from experiments import Experiment
 
 Rows = list[dict[str, Any]]
 PAGE = Path("docs/paper.md")
@@ -25,7 +27,14 @@ _SPREADS = ["ROC AUC", "average precision", "each seed"]
 def page(options: argparse.Namespace) -> Rows:
     """Fill the tables of docs/paper.md from the results."""
     text = PAGE.read_text()
-    tables = {"figure3": _figure3(), "screen": _screen(), "prove": _proved(), "best": _best(), **_files()}
+    tables = {
+        "figure3": _figure3(),
+        "screen": _screen(),
+        "prove": _proved(),
+        "best": _long("best", BEST),
+        "larger": _long("larger", LARGER),
+        **_files(),
+    }
     for name, table in tables.items():
         text, found = re.subn(
             rf"(<!-- {name} -->\n).*?(<!-- end -->)",
@@ -111,14 +120,22 @@ def _proved() -> str:
     return _markdown(["idea", *_SPREADS, "removed of the U-Net's 1 - AUC", "deviation"], lines)
 
 
-def _best() -> str:
-    known = runs.known_results("best", BEST)
+def _long(part: str, experiments: tuple[Experiment, ...]) -> str:
+    """Networks that were trained once, for 20,000 iterations."""
+    known = runs.known_results(part, experiments)
     lines = [
-        [f"`{e.name}`", e.idea, f"{row['roc_auc']:.4f}", f"{row['average_precision']:.4f}", _deviation(row)]
-        for e in BEST
+        [
+            f"`{e.name}`",
+            e.idea,
+            f"{row['roc_auc']:.4f}",
+            f"{row['average_precision']:.4f}",
+            _deviation(row),
+            f"{row['parameters'] / 1e6:.2f} M",
+        ]
+        for e in experiments
         for row in known[e.name]
     ]
-    return _markdown(["name", "idea", "ROC AUC", "average precision", "deviation"], lines)
+    return _markdown(["name", "idea", "ROC AUC", "average precision", "deviation", "parameters"], lines)
 
 
 def _deviation(row: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@
     python benchmarks/paper.py screen       one seed and 2,500 iterations for each idea
     python benchmarks/paper.py prove        three seeds, 10,000 iterations: the best three warps, or NAME…
     python benchmarks/paper.py best         longer, with a slice of context: what the bundled models come from
+    python benchmarks/paper.py larger       wider networks, larger patches: what they would gain
     python benchmarks/paper.py folds        two models that each saw half, for benchmarks/train_edges.py
     python benchmarks/paper.py slices       whole slices instead of tiles
     python benchmarks/paper.py where        the scores without the pixels near which the truth changes
@@ -35,7 +36,7 @@ import runs
 import torch
 from ceiling import averages
 from edges_of_truth import areas_off_edges
-from experiments import BEST, DTN, FIGURE3, FOLDS, PROTOCOL, ROBUST, SCREENS, UNET
+from experiments import BEST, DTN, FIGURE3, FOLDS, LARGER, PROTOCOL, ROBUST, SCREENS, UNET
 from robustness import changed_slices, isbi
 
 from napari_dtn.nn.checkpoint import load_model
@@ -97,6 +98,11 @@ def best_warps(seed: int) -> list[str]:
 def best(options: argparse.Namespace) -> Rows:
     """Train what may become the bundled models."""
     return _all("best", _named(BEST, options), [options.seed], options)
+
+
+def larger(options: argparse.Namespace) -> Rows:
+    """Train networks that can do more, as long as the bundled ones."""
+    return _all("larger", _named(LARGER, options), [options.seed], options)
 
 
 def folds(options: argparse.Namespace) -> Rows:
@@ -254,6 +260,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Rows]] = {
         screen,
         prove,
         best,
+        larger,
         folds,
         slices,
         where,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QMessageBox
 
+from napari_dtn.nn.frugal import FrugalRunner
 from napari_dtn.predict import Predictor
-from napari_dtn.predict.memory import FrugalRunner
 from support.panel import choose, finish, press
 
 EM = np.random.default_rng(0).integers(30, 220, (4, 90, 70), dtype=np.uint8)

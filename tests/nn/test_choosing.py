@@ -92,6 +92,19 @@ def test_one_trial_is_enough(monkeypatch: pytest.MonkeyPatch, model: Model) -> N
     assert len(made) == count
 
 
+def test_a_trial_makes_do_with_the_memory_there_is(monkeypatch: pytest.MonkeyPatch, model: Model) -> None:
+    def make(_: Model, backend: str, precision: str, threads: int = 0) -> Callable[[Tensor], Tensor]:
+        def run(tiles: Tensor) -> Tensor:
+            if len(tiles) > 1:
+                raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return tiles
+
+        return run
+
+    monkeypatch.setattr(choosing, "make_runner", make)
+    assert "the fastest of 4" in choose(model, lambda: TILES).reason
+
+
 def test_a_wanted_precision_is_kept(monkeypatch: pytest.MonkeyPatch, model: Model) -> None:
     stand_ins(monkeypatch, ALL)
     choice = choose(model, lambda: TILES, precision="float32")

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from napari_dtn.nn.dtn import DenseTransformerNetwork, build_network, probability
+from napari_dtn.nn.frugal import FrugalRunner
 from napari_dtn.nn.torch_runner import TorchRunner, compile_network, torch_runner
 from napari_dtn.settings import Decoder, NetworkSettings
 
@@ -87,6 +88,36 @@ def test_compiled_is_eager(precision: str, tolerance: float) -> None:
     compiled = torch_runner(network, CPU, precision, compiled_for=3)
     for count in (3, 2):
         torch.testing.assert_close(compiled(tiles[:count]), exact[:count], rtol=0, atol=tolerance)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [("float32", 0.01), ("bfloat16", 0.02), ("float16", 0.01)]
+)
+@pytest.mark.parametrize("compiled_for", [0, 3], ids=["eager", "compiled"])
+def test_every_way_of_a_gpu_gives_what_the_processor_does(
+    precision: str, tolerance: float, compiled_for: int
+) -> None:
+    network, tiles = small(levels=2, base_channels=8), torch.randn(3, 1, 48, 48)
+    exact = torch_runner(network, CPU, "float32")(tiles)
+    run = torch_runner(network.cuda(), torch.device("cuda"), precision, compiled_for)
+    for _ in range(6):  # recorded at the fourth call
+        torch.testing.assert_close(run(tiles), exact, rtol=0, atol=tolerance)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_a_gpu_with_little_memory_takes_fewer_tiles() -> None:
+    network, tiles = small("cuda", base_channels=16), torch.randn(64, 1, 256, 256)
+    run = FrugalRunner(torch_runner(network, torch.device("cuda"), "float32"))
+    exact = torch.cat([run(some) for some in tiles.split(4)])
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 2**30) / total)
+    try:
+        for _ in range(5):
+            torch.testing.assert_close(run(tiles), exact, rtol=0, atol=0.01)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 def test_a_compiled_network_sees_one_size_of_batch() -> None:

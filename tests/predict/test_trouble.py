@@ -17,8 +17,8 @@ import zarr
 
 from napari_dtn.cli import main
 from napari_dtn.nn.checkpoint import Model, load_model
+from napari_dtn.nn.frugal import FrugalRunner
 from napari_dtn.predict import Predictor, predict
-from napari_dtn.predict.memory import FrugalRunner
 from napari_dtn.predict.output import is_unfinished
 from napari_dtn.settings import NetworkSettings, PredictSettings, Roi
 from napari_dtn.volume.opening import open_volume, volume_from_array

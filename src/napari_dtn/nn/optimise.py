@@ -13,7 +13,7 @@ from napari_dtn.nn.dtn import DenseTransformerNetwork
 from napari_dtn.nn.losses import distillation, masked_cross_entropy, warp_penalty
 from napari_dtn.nn.memory import keep_freed_memory
 from napari_dtn.nn.normalising import norms
-from napari_dtn.nn.replay import Replayed
+from napari_dtn.nn.replay import Replayed, can_be_replayed
 from napari_dtn.settings import TrainSettings
 
 _MIRRORS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))  # axes that are flipped
@@ -46,7 +46,7 @@ class Trainee:
             network.encoders.requires_grad_(False)
         on_cuda = next(network.parameters()).device.type == "cuda"
         self.optimiser = torch.optim.AdamW(_groups(network, settings), betas=(0.9, 0.99), capturable=on_cuda)
-        self._learn = Replayed(self._learn_from) if on_cuda and _replayable(network) else self._learn_from
+        self._learn = Replayed(self._learn_from) if on_cuda and can_be_replayed(network) else self._learn_from
 
     def step(self, iteration: int, image: Tensor, annotation: Tensor) -> Tensor:
         """Make step ``iteration`` (from 0) on ``(N, C, H, W)`` and ``(N, H, W)``; return the loss."""
@@ -158,12 +158,6 @@ def _groups(network: DenseTransformerNetwork, settings: TrainSettings) -> list[d
 def _rate_of(device: torch.device) -> Tensor | float:
     """A learning rate to be set: on a GPU in its memory."""
     return torch.zeros((), device=device) if device.type == "cuda" else 0.0
-
-
-def _replayable(network: DenseTransformerNetwork) -> bool:
-    """Whether a step does the same operations whatever the values: no chance, no search."""
-    settings = network.settings
-    return not network.pairs or (settings.decoder == "mean" and settings.localisation != "random")
 
 
 def _set_rate(group: dict[str, Any], rate: float) -> None:

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 
 import torch
 from torch import Tensor
 
+from napari_dtn.nn.dtn import DenseTransformerNetwork
+
+logger = logging.getLogger(__name__)
+
 _EAGER = 3  # calls before the recording: libraries choose their ways, caches fill
+_MOST = 4  # sizes that are recorded; each keeps its own inputs
+
+Sizes = tuple[torch.Size, ...]
+
+
+def can_be_replayed(network: DenseTransformerNetwork) -> bool:
+    """Whether a network does the same operations whatever the values: no chance, no search."""
+    settings = network.settings
+    return not network.pairs or (settings.decoder == "mean" and settings.localisation != "random")
 
 
 class Replayed:
-    """A function of tensors on a CUDA device, recorded at its fourth call and replayed from then on.
+    """A function of tensors on a CUDA device, recorded at the fourth call of a size, replayed from then on.
+
+    What cannot be recorded, for want of memory say, goes on as it is. Threads take turns.
 
     Parameters
     ----------
@@ -26,18 +44,21 @@ class Replayed:
 
     def __init__(self, work: Callable[..., Tensor]) -> None:
         self._work = work
-        self._calls = 0
+        self._calls: Counter[Sizes] = Counter()
+        self._recorded: dict[Sizes, _Recorded | None] = {}
         self._side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        self._recorded: _Recorded | None = None
+        self._pool = torch.cuda.graph_pool_handle()  # one for all: no two are replayed at a time
+        self._turn = Lock()
 
     def __call__(self, *inputs: Tensor) -> Tensor:
-        """Inputs of the same shapes at every call -> what the work returns."""
-        self._calls += 1
-        if self._calls <= _EAGER:
-            return self._aside(inputs)
-        if self._recorded is None:
-            self._recorded = self._record(inputs)
-        return self._recorded.replay(inputs)
+        """Inputs on the device -> what the work returns."""
+        sizes = tuple(one.shape for one in inputs)
+        with self._turn:
+            self._calls[sizes] += 1
+            if self._calls[sizes] > _EAGER and sizes not in self._recorded and len(self._recorded) < _MOST:
+                self._recorded[sizes] = self._record(inputs)
+            recorded = self._recorded.get(sizes)
+            return recorded.replay(inputs) if recorded else self._aside(inputs)
 
     def _aside(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """Do the work on a stream of its own, as a recording does."""
@@ -47,11 +68,17 @@ class Replayed:
         torch.cuda.current_stream().wait_stream(self._side)
         return result
 
-    def _record(self, inputs: tuple[Tensor, ...]) -> _Recorded:
+    def _record(self, inputs: tuple[Tensor, ...]) -> _Recorded | None:
         kept, graph = tuple(one.clone() for one in inputs), torch.cuda.CUDAGraph()
-        # Other threads may go on using the device meanwhile.
-        with torch.cuda.graph(graph, stream=self._side, capture_error_mode="thread_local"):
-            result = self._work(*kept)
+        try:
+            # Other threads may go on using the device meanwhile.
+            with torch.cuda.graph(
+                graph, pool=self._pool, stream=self._side, capture_error_mode="thread_local"
+            ):
+                result = self._work(*kept)
+        except RuntimeError as error:
+            logger.info("Not recorded: %s", error)
+            return None
         return _Recorded(graph, kept, result)
 
 

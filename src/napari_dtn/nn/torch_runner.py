@@ -14,6 +14,7 @@ from napari_dtn.nn.devices import resolve_precision
 from napari_dtn.nn.dtn import DenseTransformerNetwork, probability
 from napari_dtn.nn.fusion import fused
 from napari_dtn.nn.memory import keep_freed_memory
+from napari_dtn.nn.replay import Replayed, can_be_replayed
 from napari_dtn.nn.tps import constant_grid_matrix
 from napari_dtn.settings import Precision
 
@@ -68,7 +69,7 @@ def torch_runner(
     precision
         ``auto`` is bfloat16 where the device computes in it.
     compiled_for
-        Compile it for batches of so many tiles; 0 leaves it eager.
+        Compile it for batches of so many tiles; 0 leaves it eager, which is recorded and replayed on CUDA.
     """
     if device.type == "cpu":
         keep_freed_memory()
@@ -76,7 +77,8 @@ def torch_runner(
     quick = fused(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if compiled_for:
         return TorchRunner(compile_network(quick, **_options(device)), device, dtype, compiled_for)
-    return TorchRunner(quick, device, dtype)
+    replayed = device.type == "cuda" and can_be_replayed(network)
+    return TorchRunner(Replayed(quick) if replayed else quick, device, dtype)
 
 
 def _options(device: torch.device) -> dict[str, Any]:

@@ -12,10 +12,10 @@ import torch
 from napari_dtn.nn.backends import Runner, make_runner
 from napari_dtn.nn.checkpoint import Model
 from napari_dtn.nn.choosing import Choice, choose
+from napari_dtn.nn.frugal import FrugalRunner
 from napari_dtn.predict.blending import Float, blend
 from napari_dtn.predict.blocks import Block
 from napari_dtn.predict.events import TileDone
-from napari_dtn.predict.memory import FrugalRunner
 from napari_dtn.predict.reading import Batch, Source
 from napari_dtn.predict.setting_up import sample_tiles, use_threads
 from napari_dtn.predict.warping import tile_warps

@@ -27,6 +27,8 @@ class Experiment:
         How it is built and trained; the seed is chosen when it runs.
     train_z
         Slices to train on.
+    cleaned
+        Whether it learns from ids whose specks of 0 are filled.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Experiment:
     network: NetworkSettings = DTN
     training: TrainSettings = field(default=SCREEN)
     train_z: range = TRAIN
+    cleaned: bool = False
 
     @property
     def warps(self) -> bool:
@@ -53,6 +56,10 @@ _DENSE = replace(_SPATIAL, fiducials=16, skip="direct")
 
 def _asked(**weights: float) -> TrainSettings:
     return replace(SCREEN, penalties=WarpPenalties(**weights))
+
+
+_STRONG = AugmentSettings(contrast=0.5, brightness=0.6, noise=0.3, zoom=1.25, stretch=1.25, defects=0.06)
+_TURNED = AugmentSettings(contrast=0.0, brightness=0.0, noise=0.0, defects=0.0)
 
 
 SCREENS = (
@@ -129,8 +136,20 @@ SCREENS = (
         replace(_DENSE, levels=3, transformer_levels=(2,)),
         _asked(boundary=0.3, bending=0.1, folding=1.0),
     ),
+    # What else may make a better model, whichever the network.
     Experiment("context-unet", "U-Net that sees a slice above and below", replace(UNET, context=1)),
     Experiment("context-dtn", "DTN that sees a slice above and below", replace(DTN, context=1)),
+    Experiment("context-2", "U-Net that sees two slices above and below", replace(UNET, context=2)),
+    Experiment("patch-320", "U-Net, patches of 320 x 320", UNET, replace(SCREEN, patch_size=320)),
+    Experiment("deeper", "U-Net of six levels, 12 channels", replace(UNET, levels=6, base_channels=12)),
+    Experiment(
+        "augmented",
+        "U-Net, patches changed twice as much, magnified and stretched",
+        UNET,
+        replace(SCREEN, augment=_STRONG),
+    ),
+    Experiment("turned", "U-Net, patches turned and mirrored alone", UNET, replace(SCREEN, augment=_TURNED)),
+    Experiment("cleaned", "U-Net, specks of id 0 filled before it learns", UNET, cleaned=True),
 )
 
 _SCALED = replace(PROTOCOL, augment=AugmentSettings(zoom=2.0, stretch=1.5))
@@ -150,34 +169,6 @@ BEST = (
         "U-Net that sees a slice above and below, 20,000 iterations",
         replace(UNET, context=1),
         _LONG,
-    ),
-)
-
-# Models score no better on the slices that they were trained on than on others: room to grow.
-_LARGE_PATCH = replace(_LONG, patch_size=320)
-_WIDER, _WIDER_UNET = replace(_CONTEXT, base_channels=20), replace(UNET, context=1, base_channels=20)
-
-LARGER = (
-    Experiment("dtn-320", "DTN of 16 channels, patches of 320", _CONTEXT, _LARGE_PATCH),
-    Experiment("dtn-20", "DTN of 20 channels, patches of 320", _WIDER, _LARGE_PATCH),
-    Experiment("unet-20", "U-Net of 20 channels, patches of 320", _WIDER_UNET, _LARGE_PATCH),
-    Experiment(
-        "dense-20",
-        "DTN of 20 channels, 16 x 16 points at level 3, drawn to boundaries, patches of 320",
-        replace(_DENSE, context=1, base_channels=20, transformer_levels=(3,)),
-        replace(_LARGE_PATCH, penalties=WarpPenalties(boundary=0.3, bending=0.1, folding=1.0)),
-    ),
-    Experiment(
-        "unet-20-context",
-        "U-Net of 20 channels that sees two slices above and below, patches of 320",
-        replace(_WIDER_UNET, context=2),
-        _LARGE_PATCH,
-    ),
-    Experiment(
-        "unet-32",
-        "U-Net of 32 channels, too large to ship, patches of 320",
-        replace(UNET, context=1, base_channels=32),
-        _LARGE_PATCH,
     ),
 )
 

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import runs
-from experiments import BEST, FIGURE3, LARGER, SCREENS
+from experiments import BEST, FIGURE3, SCREENS
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
-
-    from experiments import Experiment
 
 Rows = list[dict[str, Any]]
 PAGE = Path("docs/paper.md")
@@ -27,14 +25,7 @@ _SPREADS = ["ROC AUC", "average precision", "each seed"]
 def page(options: argparse.Namespace) -> Rows:
     """Fill the tables of docs/paper.md from the results."""
     text = PAGE.read_text()
-    tables = {
-        "figure3": _figure3(),
-        "screen": _screen(),
-        "prove": _proved(),
-        "best": _long("best", BEST),
-        "larger": _long("larger", LARGER),
-        **_files(),
-    }
+    tables = {"figure3": _figure3(), "screen": _screen(), "prove": _proved(), "best": _best(), **_files()}
     for name, table in tables.items():
         text, found = re.subn(
             rf"(<!-- {name} -->\n).*?(<!-- end -->)",
@@ -120,22 +111,14 @@ def _proved() -> str:
     return _markdown(["idea", *_SPREADS, "removed of the U-Net's 1 - AUC", "deviation"], lines)
 
 
-def _long(part: str, experiments: tuple[Experiment, ...]) -> str:
-    """Networks that were trained once, for 20,000 iterations."""
-    known = runs.known_results(part, experiments)
+def _best() -> str:
+    known = runs.known_results("best", BEST)
     lines = [
-        [
-            f"`{e.name}`",
-            e.idea,
-            f"{row['roc_auc']:.4f}",
-            f"{row['average_precision']:.4f}",
-            _deviation(row),
-            f"{row['parameters'] / 1e6:.2f} M",
-        ]
-        for e in experiments
+        [f"`{e.name}`", e.idea, f"{row['roc_auc']:.4f}", f"{row['average_precision']:.4f}", _deviation(row)]
+        for e in BEST
         for row in known[e.name]
     ]
-    return _markdown(["name", "idea", "ROC AUC", "average precision", "deviation", "parameters"], lines)
+    return _markdown(["name", "idea", "ROC AUC", "average precision", "deviation"], lines)
 
 
 def _deviation(row: dict[str, Any]) -> str:
@@ -145,7 +128,7 @@ def _deviation(row: dict[str, Any]) -> str:
 def _files() -> dict[str, str]:
     """The parts whose rows are written by ``--json benchmarks/results/paper/PART.json``."""
     tables = {}
-    for name in ("table1", "table2", "table2-gpu", "slices", "where", "ceiling", "robustness"):
+    for name in ("table1", "table2", "table2-gpu", "slices", "where", "ceiling", "seen", "robustness"):
         path = runs.RESULTS / f"{name}.json"
         result = json.loads(path.read_text()) if path.exists() else {"rows": []}
         rows = [{k: v for k, v in row.items() if k != "n_pixels"} for row in result["rows"]]

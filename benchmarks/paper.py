@@ -8,11 +8,11 @@
     python benchmarks/paper.py screen       one seed and 2,500 iterations for each idea
     python benchmarks/paper.py prove        three seeds, 10,000 iterations: the best three warps, or NAME…
     python benchmarks/paper.py best         longer, with a slice of context: what the bundled models come from
-    python benchmarks/paper.py larger       wider networks, larger patches: what they would gain
     python benchmarks/paper.py folds        two models that each saw half, for benchmarks/train_edges.py
     python benchmarks/paper.py slices       whole slices instead of tiles
     python benchmarks/paper.py where        the scores without the pixels near which the truth changes
     python benchmarks/paper.py ceiling      the bundled models averaged over mirror images and with each other
+    python benchmarks/paper.py seen         the bundled models on the slices that they were trained on
     python benchmarks/paper.py robustness   magnified, stretched, sheared, deformed slices; ISBI 2012
     python benchmarks/paper.py page         write what is known into docs/paper.md
 
@@ -36,7 +36,7 @@ import runs
 import torch
 from ceiling import averages
 from edges_of_truth import areas_off_edges
-from experiments import BEST, DTN, FIGURE3, FOLDS, LARGER, PROTOCOL, ROBUST, SCREENS, UNET
+from experiments import BEST, DTN, FIGURE3, FOLDS, PROTOCOL, ROBUST, SCREENS, TEST, TRAIN, UNET
 from robustness import changed_slices, isbi
 
 from napari_dtn.nn.checkpoint import load_model
@@ -98,11 +98,6 @@ def best_warps(seed: int) -> list[str]:
 def best(options: argparse.Namespace) -> Rows:
     """Train what may become the bundled models."""
     return _all("best", _named(BEST, options), [options.seed], options)
-
-
-def larger(options: argparse.Namespace) -> Rows:
-    """Train networks that can do more, as long as the bundled ones."""
-    return _all("larger", _named(LARGER, options), [options.seed], options)
 
 
 def folds(options: argparse.Namespace) -> Rows:
@@ -223,6 +218,28 @@ def ceiling(options: argparse.Namespace) -> Rows:
     return averages(BUNDLED, volume, labels, runs.tested(options), runs.SCORED)
 
 
+def seen(options: argparse.Namespace) -> Rows:
+    """Score the bundled models on slices that they were trained on, and on those that they were not."""
+    volume, labels = runs.volume_and_labels(options.data)
+    rows = []
+    for name in BUNDLED:
+        model = load_model(name, options.device)
+        for slices_ in (TRAIN[:1], TEST[:1]) if options.quick else (TRAIN[::4], TEST):
+            histogram, _ = runs.score(model, volume, labels, slices_)
+            scores = histogram.scores()
+            learned = "yes" if slices_[0] in TRAIN else "no"
+            rows.append(
+                {
+                    "model": name,
+                    "trained on": learned,
+                    "slices": len(slices_),
+                    "roc_auc": scores.roc_auc,
+                    "loss": scores.loss,
+                }
+            )
+    return rows
+
+
 def robustness(options: argparse.Namespace) -> Rows:
     """Score models on slices changed in known ways, and on another animal and microscope."""
     models = {e.name: runs.trained(part, e, options) for part, e in _contenders()}
@@ -260,11 +277,11 @@ PARTS: dict[str, Callable[[argparse.Namespace], Rows]] = {
         screen,
         prove,
         best,
-        larger,
         folds,
         slices,
         where,
         ceiling,
+        seen,
         robust,
         robustness,
         page.page,

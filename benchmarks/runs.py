@@ -14,6 +14,7 @@ from typing import Any
 
 import common
 import numpy as np
+from edges_of_truth import without_specks
 from experiments import TEST, Experiment
 
 from napari_dtn.metrics import BOUNDARY_RULE, BoundaryHistogram, boundary_target
@@ -87,7 +88,8 @@ def weights_of(part: str, name: str, seed: int) -> Path:
 def _trained_into(path: Path, experiment: Experiment, seed: int, data: Path) -> Path:
     if not path.exists():
         volume, labels = volume_and_labels(data)
-        train_model(path, experiment, seed, _snemi3d(volume, labels, experiment.train_z))
+        learned = without_specks(labels) if experiment.cleaned else labels
+        train_model(path, experiment, seed, _snemi3d(volume, learned, experiment.train_z))
     return path
 
 

@@ -128,7 +128,17 @@ def _deviation(row: dict[str, Any]) -> str:
 def _files() -> dict[str, str]:
     """The parts whose rows are written by ``--json benchmarks/results/paper/PART.json``."""
     tables = {}
-    for name in ("table1", "table2", "table2-gpu", "slices", "where", "ceiling", "seen", "robustness"):
+    for name in (
+        "table1",
+        "table2",
+        "table2-gpu",
+        "slices",
+        "where",
+        "ceiling",
+        "seen",
+        "widths",
+        "robustness",
+    ):
         path = runs.RESULTS / f"{name}.json"
         result = json.loads(path.read_text()) if path.exists() else {"rows": []}
         rows = [{k: v for k, v in row.items() if k != "n_pixels"} for row in result["rows"]]

@@ -5,6 +5,7 @@
     python benchmarks/paper.py table1       U-Net against DTN on PASCAL VOC 2012 (--voc FOLDER)
     python benchmarks/paper.py figure2      image | truth | U-Net | DTN of its first validation images
     python benchmarks/paper.py table2       training and prediction time, DTN over U-Net
+    python benchmarks/paper.py widths       prediction time of networks with more channels
     python benchmarks/paper.py screen       one seed and 2,500 iterations for each idea
     python benchmarks/paper.py prove        three seeds, 10,000 iterations: the best three warps, or NAME…
     python benchmarks/paper.py best         longer, with a slice of context: what the bundled models come from
@@ -56,6 +57,8 @@ Rows = list[dict[str, Any]]
 VOC = Path("../shared/data/VOCdevkit/VOC2012")
 SHOWN = (85, 92)  # the slices of Figure 4
 PROVED = 3
+WIDTHS = (16, 20, 24)
+_WARM_UP = 5  # rounds; on CUDA the fourth is recorded
 BUNDLED = ("dtn-snemi3d", "unet-snemi3d")
 _SCORES = (
     "name",
@@ -164,20 +167,41 @@ def table2(options: argparse.Namespace) -> Rows:
     ]
 
 
+def widths(options: argparse.Namespace) -> Rows:
+    """Time of a prediction by networks of more channels than the bundled one, in turns."""
+    device = resolve_device(options.device)
+    image = torch.randn(4, 3, 224, 224)
+    networks = {n: build_network(replace(DTN, context=1, base_channels=n)).to(device) for n in WIDTHS}
+    runners = {n: torch_runner(network.eval(), device) for n, network in networks.items()}
+    work = {str(n): lambda r=r: r(image) for n, r in runners.items()}
+    seconds = _seconds_in_turns(work, 5 if options.quick else 40)
+    return [
+        {
+            "channels": n,
+            "float16, MB": 2e-6 * sum(weight.numel() for weight in networks[n].parameters()),
+            "ms": 1e3 * float(np.median(seconds[str(n)])),
+            "ratio": float(np.median(seconds[str(n)] / seconds[str(WIDTHS[0])])),
+        }
+        for n in WIDTHS
+    ]
+
+
 def _in_turns(work: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    seconds = _seconds_in_turns(work, rounds)
+    return {
+        **{f"{name}_ms": 1e3 * float(np.median(values)) for name, values in seconds.items()},
+        "ratio": float(np.median(seconds["DTN"] / seconds["U-Net"])),
+    }
+
+
+def _seconds_in_turns(work: dict[str, Callable[[], Any]], rounds: int) -> dict[str, np.ndarray]:
     seconds: dict[str, list[float]] = {name: [] for name in work}
-    for number in range(rounds + 2):
+    for number in range(rounds + _WARM_UP):
         for name, run in work.items():
             began = time.perf_counter()
             run()
-            if number >= 2:  # the first ones warm up
-                seconds[name].append(time.perf_counter() - began)
-    medians = {name: float(np.median(values)) for name, values in seconds.items()}
-    ratios = np.array(seconds["DTN"]) / np.array(seconds["U-Net"])
-    return {
-        **{f"{name}_ms": 1e3 * value for name, value in medians.items()},
-        "ratio": float(np.median(ratios)),
-    }
+            seconds[name].append(time.perf_counter() - began)
+    return {name: np.array(values[_WARM_UP:]) for name, values in seconds.items()}
 
 
 def slices(options: argparse.Namespace) -> Rows:
@@ -274,6 +298,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Rows]] = {
         pascal.table1,
         pascal.figure2,
         table2,
+        widths,
         screen,
         prove,
         best,

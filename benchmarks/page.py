@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 PAGE = Path("docs/paper.md")
 _PRINTED = {"unet": 0.8676, "dtn": 0.8953}
+_FILES = ("table1", "table2", "table2-gpu", "slices", "where", "ceiling", "seen", "widths", "robustness")
 _SPREADS = ["ROC AUC", "average precision", "each seed"]
 
 
@@ -128,17 +129,7 @@ def _deviation(row: dict[str, Any]) -> str:
 def _files() -> dict[str, str]:
     """The parts whose rows are written by ``--json benchmarks/results/paper/PART.json``."""
     tables = {}
-    for name in (
-        "table1",
-        "table2",
-        "table2-gpu",
-        "slices",
-        "where",
-        "ceiling",
-        "seen",
-        "widths",
-        "robustness",
-    ):
+    for name in _FILES:
         path = runs.RESULTS / f"{name}.json"
         result = json.loads(path.read_text()) if path.exists() else {"rows": []}
         rows = [{k: v for k, v in row.items() if k != "n_pixels"} for row in result["rows"]]

@@ -196,7 +196,7 @@ def _in_turns(work: dict[str, Callable[[], Any]], rounds: int) -> dict[str, floa
 
 def _seconds_in_turns(work: dict[str, Callable[[], Any]], rounds: int) -> dict[str, np.ndarray]:
     seconds: dict[str, list[float]] = {name: [] for name in work}
-    for number in range(rounds + _WARM_UP):
+    for _ in range(rounds + _WARM_UP):
         for name, run in work.items():
             began = time.perf_counter()
             run()

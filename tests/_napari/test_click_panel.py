@@ -207,6 +207,7 @@ def test_what_was_left_is_offered_again(qtbot, panel, monkeypatch, tmp_path: Pat
     assert str(tmp_path / "objects") in asked[0]
     assert labels(panel)[FIRST] == 1
     assert work(panel)[THIRD]
+    assert "An object that was not kept is back" in control(panel, "status").text()
 
 
 def test_an_error_is_said_and_the_next_click_works(qtbot, panel, told) -> None:

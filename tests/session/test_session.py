@@ -611,6 +611,29 @@ def test_an_object_that_was_in_work_can_be_kept_after_reopening(rooms, tmp_path:
         assert iou(again.labels[:] == 1, room(rooms, 1)) > GOOD
 
 
+def test_objects_follow_the_voxels_of_the_volume_and_another_one_is_noticed(
+    rooms, tmp_path: Path
+) -> None:
+    options = {"boundaries": rooms.boundaries, "folder": tmp_path / "session"}
+    with closing(ClickSession(replace(rooms.volume, path="/data/rooms.tif"), **options)) as first:
+        assert first.remarks == ()
+    moved = replace(rooms.volume, path="/elsewhere/rooms.tif")
+    with closing(ClickSession(moved, **options)) as again:
+        assert again.remarks == ()
+    other = replace(
+        rooms.volume, path="/data/cells.tif", voxel_size=(40.0, 4.0, 4.0), translation=(0.0, 8.0, 0.0)
+    )
+    with closing(ClickSession(other, **options)) as session:
+        begun_on, voxels = session.remarks
+    assert "begun on /data/rooms.tif, and this is /data/cells.tif" in begun_on
+    assert "had voxels of 30 × 6 × 6 nm" in voxels
+    assert "40 × 4 × 4 nm" in voxels
+    for name in ("objects", "annotations"):
+        kept = open_volume(tmp_path / "session" / f"{name}.zarr")
+        assert (kept.voxel_size, kept.translation) == ((40, 4, 4), (0, 8, 0))
+        assert len(kept.levels) == len(open_volume(tmp_path / "session" / "objects.zarr").levels)
+
+
 def test_a_session_that_cannot_be_opened_lets_go_of_its_folder(rooms, tmp_path: Path) -> None:
     def broken(*_: object) -> None:
         raise OSError("the share is away")

@@ -93,10 +93,10 @@ class Edited:
         yield self.change(session)
 
 
-def regrown(session: ClickSession) -> Iterator[Any]:
-    """Find the object that was in work when the session was left."""
+def regrown(session: ClickSession, news: str = "") -> Iterator[Any]:
+    """Find the object that was in work, as when the session was left; ``news`` go before what was found."""
     yield from session.grow_steps()
-    yield _found(session)
+    yield f"{news} {_found(session)}".strip()
 
 
 def shown(session: ClickSession) -> Iterator[str]:

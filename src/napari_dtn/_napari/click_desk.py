@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,9 +124,10 @@ class ClickDesk:
 
         boundaries = _boundaries(image, source, predict)
         self.session = ClickSession(image.volume, boundaries=boundaries, folder=folder)
-        yield self._state(_AT_ONCE if boundaries.graph is not None else "", True)
+        news = " ".join(_news(self.session, boundaries))
+        yield self._state(news, True)
         boundaries.prepare()
-        self.ask(regrown)
+        self.ask(partial(regrown, news=news))
         yield from self.run()
 
     def _make_edits(self) -> None:
@@ -181,6 +183,15 @@ class ClickDesk:
         objects = session.objects.all() if anew or edits != self._listed else None
         self._listed = edits
         return State(session, session.mask, session.active.prompts, session.active.number, objects, words)
+
+
+def _news(session: ClickSession, boundaries: Boundaries) -> Iterator[str]:
+    """What someone who has just opened a folder should know."""
+    yield from session.remarks
+    if session.active.said:
+        yield "An object that was not kept is back with its clicks; Escape drops it."
+    elif boundaries.graph is not None:
+        yield _AT_ONCE
 
 
 def _boundaries(image: Snapshot, source: Source, predict: PredictSettings) -> Boundaries:

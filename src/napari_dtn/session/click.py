@@ -144,6 +144,11 @@ class ClickSession:
         return self._kept.volume_beside(self.volume)
 
     @property
+    def remarks(self) -> tuple[str, ...]:
+        """What of the volume is not as it was when the folder was begun, in words."""
+        return self._kept.remarks
+
+    @property
     def levels(self) -> tuple[Any, ...]:
         """:attr:`labels` and its coarser levels, each half as wide; they :meth:`follow` the edits."""
         return self._kept.levels

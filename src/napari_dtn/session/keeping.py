@@ -34,6 +34,8 @@ class KeptFolder:
         Where it is.
     history
         What was done to the objects.
+    remarks
+        What of the image is not as it was when the folder was begun, in words.
 
     Raises
     ------
@@ -47,6 +49,7 @@ class KeptFolder:
         store = open_store(self.path, image)
         self._leaving.callback(close_store, store)
         self.history, self._pyramid = store.history, store.pyramid(OBJECTS)
+        self.remarks = store.remarks
 
     def on_leaving(self, call: Callable[[], None]) -> None:
         """Call something when the folder is let go of, before it is closed."""

@@ -13,10 +13,12 @@ import zarr
 
 from napari_dtn.segment.history import OBJECTS, History
 from napari_dtn.session.pyramid import LabelPyramid
-from napari_dtn.volume.writing import create_labels
+from napari_dtn.volume.opening import open_volume
+from napari_dtn.volume.writing import create_labels, place_labels, read_attributes
+from napari_dtn.words import size_words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from napari_dtn.volume.opening import Volume
 
@@ -35,10 +37,13 @@ class Store:
         What was done to its arrays.
     levels
         The arrays by name, (Z, Y, X), each with its coarser levels.
+    remarks
+        What of the volume is not as it was when the session was begun, in words.
     """
 
     history: History
     levels: Mapping[str, tuple[Any, ...]]
+    remarks: tuple[str, ...] = ()
 
     def pyramid(self, name: str) -> LabelPyramid:
         """Return an array whose coarser levels follow its edits."""
@@ -91,9 +96,29 @@ def close_store(store: Store) -> None:
 
 def _opened(folder: Path, volume: Volume) -> Store:
     folder.mkdir(parents=True, exist_ok=True)
+    begun = (folder / f"{OBJECTS}.zarr").exists()
     levels = {name: _levels(folder / f"{name}.zarr", dtype, volume) for name, dtype in _DTYPES.items()}
-    others = {ANNOTATIONS: levels[ANNOTATIONS][0]}
-    return Store(History(folder / JOURNAL, levels[OBJECTS][0], others), levels)
+    history = History(folder / JOURNAL, levels[OBJECTS][0], {ANNOTATIONS: levels[ANNOTATIONS][0]})
+    return Store(history, levels, tuple(_remarks(folder, volume)) if begun else ())
+
+
+def _remarks(folder: Path, volume: Volume) -> Iterator[str]:
+    """Say what is not as it was; where the volume lies counts, and how large its voxels are, by now."""
+    objects, source = folder / f"{OBJECTS}.zarr", volume.path or volume.name
+    begun_on = str(read_attributes(objects).get("input", source))
+    if Path(begun_on).name != Path(source).name:
+        yield (
+            f"These objects were begun on {begun_on}, and this is {source}: if it is another volume, choose "
+            "another folder."
+        )
+    before, now = open_volume(objects), volume.voxel_size
+    if now is None or (before.voxel_size, before.translation) == (now, volume.translation):
+        return
+    for name in _DTYPES:
+        place_labels(folder / f"{name}.zarr", now, volume.translation)
+    if before.voxel_size is not None and before.voxel_size != now:
+        was, are = size_words(before.voxel_size), size_words(now)
+        yield f"The objects had voxels of {was} (Z, Y, X); they have those of the image now, {are}."
 
 
 def _levels(labels: Path, dtype: str, volume: Volume) -> tuple[Any, ...]:

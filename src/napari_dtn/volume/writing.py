@@ -127,6 +127,13 @@ def create_labels(
     group.update_attributes(described.attributes(len(shapes)))
 
 
+def place_labels(path: str | Path, voxel_size: VoxelSize, translation: VoxelSize) -> None:
+    """Say anew where labels of :func:`create_labels` lie, and how large their voxels are, in nm."""
+    group = zarr.open_group(str(path), mode="r+")
+    described = Description("zyx", voxel_size, translation, downscaling="mode", is_labels=True)
+    group.update_attributes(described.attributes(len(list(group.array_keys()))))
+
+
 def write_image(
     path: str | Path,
     image: Any,

@@ -67,10 +67,17 @@ def test_a_box_beyond_memory_is_said(labels: str, tmp_path: Path, capsys, monkey
     assert "1 × 2 × 2 voxels" in said.err
 
 
+def test_an_id_that_is_named_twice_is_written_once(labels: str, tmp_path: Path, capsys) -> None:
+    arguments = ["shapes", labels, "-o", str(tmp_path / "m"), "--ids", "17", "4", "17"]
+    assert main([*arguments, "--json", "-"]) == DONE
+    assert [shape["id"] for shape in json.loads(capsys.readouterr().out)["shapes"]] == [17, 4]
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
         (["--ids", "5"], "has no object 5"),
+        (["--ids"], "--ids"),
         (["--format", "stl"], "stl"),
         (["--memory", "0"], "at least 1"),
     ],

@@ -123,6 +123,8 @@ def test_a_region_that_is_alone_is_held_back_in_parts(annotations: Annotations) 
 def test_what_cannot_be_said_is_refused(annotations: Annotations) -> None:
     with pytest.raises(ValueError, match="leaves the volume"):
         annotations.paint(box(1, 78, 5), stroke(1))
+    with pytest.raises(ValueError, match=r"values have shape .*, and the box \(1, 6, 5\)"):
+        annotations.paint((slice(1, 2), slice(0, 6), slice(0, 5)), stroke(1)[:, :, :2])
     with pytest.raises(ValueError, match="holds 3"):
         annotations.paint(box(1, 5, 5), stroke(3))
     with pytest.raises(ValueError, match="no object 4"):

@@ -611,9 +611,7 @@ def test_an_object_that_was_in_work_can_be_kept_after_reopening(rooms, tmp_path:
         assert iou(again.labels[:] == 1, room(rooms, 1)) > GOOD
 
 
-def test_objects_follow_the_voxels_of_the_volume_and_another_one_is_noticed(
-    rooms, tmp_path: Path
-) -> None:
+def test_objects_follow_the_voxels_of_the_volume_and_another_one_is_noticed(rooms, tmp_path: Path) -> None:
     options = {"boundaries": rooms.boundaries, "folder": tmp_path / "session"}
     with closing(ClickSession(replace(rooms.volume, path="/data/rooms.tif"), **options)) as first:
         assert first.remarks == ()

@@ -132,10 +132,14 @@ class Annotations:
         Raises
         ------
         ValueError
-            The box leaves the volume, or there is no such class.
+            The box leaves the volume, the values are of another shape, or there is no such class.
         """
         self._check_box(box)
-        first = box[0].start
+        first, sides = box[0].start, tuple(side.stop - side.start for side in box)
+        if values.shape != sides:
+            raise ValueError(
+                f"The values have shape {values.shape}, and the box {sides}; give a value a voxel."
+            )
 
         def painted(z: int, y: slice, x: slice, before: Annotation) -> Annotation:
             return _laid_over(before, values[z - first])

@@ -53,6 +53,8 @@ def shapes(
     from napari_dtn.shapes.table import save_table
     from napari_dtn.volume.opening import open_volume
 
+    if ids == ():
+        raise ValueError("--ids names no object; give their ids, or leave it out for all of them.")
     volume = open_volume(labels, voxel_size)
     objects = _chosen(_measured(volume), ids or (), labels)
     if format_ == "csv":
@@ -89,7 +91,7 @@ def _chosen(objects: Sequence[ObjectFacts], ids: Sequence[int], labels: str) -> 
         raise ValueError(f"{labels} has no object {missing[0]}; --format csv lists those that it has.")
     if not known:
         raise ValueError(f"{labels} has no objects: it is 0 everywhere.")
-    return [known[number] for number in ids] if ids else list(objects)
+    return [known[number] for number in dict.fromkeys(ids)] if ids else list(objects)
 
 
 def _free(path: Path, overwrite: bool) -> Path:

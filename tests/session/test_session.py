@@ -19,7 +19,7 @@ import pytest
 from napari_dtn._napari.painted import PaintedLabels
 from napari_dtn.annotate import open_annotations
 from napari_dtn.segment.patches import patch_between
-from napari_dtn.session import Changed, ClickSession, Grown, Prompt
+from napari_dtn.session import Changed, ClickSession, Grown, Prompt, growing
 from napari_dtn.session.boundaries import PANE, PredictedBoundaries, StoredBoundaries
 from napari_dtn.session.committed import Committed
 from napari_dtn.settings import ClickSettings, usable_cores
@@ -609,6 +609,25 @@ def test_an_object_that_was_in_work_can_be_kept_after_reopening(rooms, tmp_path:
     with closing(ClickSession(rooms.volume, **options)) as again:
         assert again.commit() == 1
         assert iou(again.labels[:] == 1, room(rooms, 1)) > GOOD
+
+
+def test_a_search_that_takes_long_gives_way_to_the_next_click(session, monkeypatch) -> None:
+    begun, goes_on, grow = threading.Event(), threading.Event(), growing.grow
+
+    def slowly(*arguments: object) -> np.ndarray:
+        begun.set()
+        goes_on.wait(10)
+        return grow(*arguments)
+
+    monkeypatch.setattr(growing, "grow", slowly)
+    session.prompt(Prompt((MIDDLES[1],), True))
+    steps = session.grow_steps()
+    while not begun.is_set():
+        assert not isinstance(next(steps), Grown)
+    session.prompt(Prompt((MIDDLES[2],), True))  # while the solver is at it
+    assert list(steps) == [], "what the click has outdated is left alone"
+    goes_on.set()
+    assert isinstance(list(session.grow_steps())[-1], Grown)
 
 
 def test_objects_follow_the_voxels_of_the_volume_and_another_one_is_noticed(rooms, tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_dtn.beside import beside
 from napari_dtn.segment.clicks import Seeds, grow
 from napari_dtn.segment.patches import rectangle_of
 from napari_dtn.segment.windows import lay
@@ -89,7 +91,8 @@ def grow_steps(
                 stack = step
             else:
                 yield Searching(step, len(view.panes))
-        planes = _object_in(stack, active, settings.threshold)
+        searched = Searching(len(view.panes), len(view.panes))
+        planes = yield from beside(partial(_object_in, stack, active, settings.threshold), searched)
         places = _places_in(view, planes)
         larger = look.larger(view, places)
         finished = larger is None

@@ -187,6 +187,39 @@ def test_a_kept_object_is_taken_up_again_and_merged(qtbot, panel) -> None:
     assert labels(panel)[SECOND] == 3
 
 
+def test_a_split_that_fails_keeps_the_clicks(qtbot, panel, told) -> None:
+    begin(qtbot, panel)
+    click(qtbot, panel, FIRST)
+    key(qtbot, panel, Qt.Key_Return)
+    click(qtbot, panel, FIRST)
+    click(qtbot, panel, FIRST)
+    click(qtbot, panel, THIRD, Qt.RightButton)  # in no object
+    said = panel._desk.session.active.prompts
+    control(panel, "split").click()
+    rest(qtbot, panel)
+    assert told, "it is said"
+    assert panel._desk.session.active.prompts == said
+    assert (labels(panel) == 1).any()
+
+
+def test_a_search_ends_with_its_panel(qtbot, panel, monkeypatch) -> None:
+    begin(qtbot, panel)
+    begun, going = threading.Event(), threading.Event()
+
+    def slowly(*_: object) -> None:
+        begun.set()
+        going.wait(10)
+
+    monkeypatch.setattr("napari_dtn.session.growing.grow", slowly)
+    place = partial(click, qtbot, panel, FIRST)
+    monkeypatch.setattr("support.clicking.rest", lambda *_: None)
+    place()
+    qtbot.waitUntil(begun.is_set, timeout=PATIENCE)
+    panel._viewer.window.remove_dock_widget(panel)
+    qtbot.waitUntil(lambda: not panel._lane.busy and panel._desk.session is None, timeout=PATIENCE)
+    going.set()
+
+
 def test_what_was_left_is_offered_again(qtbot, panel, monkeypatch, tmp_path: Path) -> None:
     begin(qtbot, panel)
     click(qtbot, panel, FIRST)

@@ -252,3 +252,13 @@ def test_what_to_do_with_it_follows_from_what_is_held_out(taught, later: float, 
         taught.teaching.lane.stepped.emit(event)
     assert said[-1].startswith("All steps are made: ")
     assert advice in said[-1]
+
+
+def test_a_training_ends_with_its_panel(qtbot, lesson, told) -> None:
+    control(lesson, "iterations").setValue(5000)
+    control(lesson, "train").click()
+    scored(qtbot, lesson, 1)
+    lesson._viewer.window.remove_dock_widget(lesson)
+    qtbot.waitUntil(lambda: not any(lane.busy for lane in lesson._lanes), timeout=PATIENCE)
+    assert not told
+    assert lesson.annotating.desk.annotations is None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from importlib import import_module
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from qtpy.QtWidgets import QWidget
 
 from napari_dtn._napari import warp_tasks
+from napari_dtn._napari.warp_controls import CLICK
 from napari_dtn.nn.checkpoint import load_model
 from napari_dtn.predict import Predictor
 from napari_dtn.settings import PredictSettings
@@ -278,3 +280,20 @@ def test_comparing_says_when_the_warp_does_nothing(qtbot, warp_panel, save_tiny,
     press(warp_panel, "compare").click()
     settle(qtbot, warp_panel)
     assert press(warp_panel, "status").text().startswith("The warp does nothing here")
+
+
+def test_a_click_beside_a_closed_panel_finds_no_patch(qtbot, warp_panel, viewer, told) -> None:
+    viewer.window._qt_window.show()
+    viewer.cursor.position = (0, 60, 60)
+    press(warp_panel, "patch").setCurrentText(CLICK)
+    callback = viewer.mouse_drag_callbacks[-1]
+    event = SimpleNamespace(type="mouse_press")
+    assert list(callback(viewer, event)) == [None]
+    settle(qtbot, warp_panel)
+    assert "em warp patch" in names(viewer)
+    viewer.window.remove_dock_widget(warp_panel)
+    viewer.layers.remove("em warp patch")
+    assert list(callback(viewer, event)) == [None]
+    settle(qtbot, warp_panel)
+    assert "em warp patch" not in names(viewer)
+    assert not told

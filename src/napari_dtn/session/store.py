@@ -104,12 +104,13 @@ def _opened(folder: Path, volume: Volume) -> Store:
 
 def _remarks(folder: Path, volume: Volume) -> Iterator[str]:
     """Say what is not as it was; where the volume lies counts, and how large its voxels are, by now."""
-    objects, source = folder / f"{OBJECTS}.zarr", volume.path or volume.name
-    begun_on = str(read_attributes(objects).get("input", source))
-    if Path(begun_on).name != Path(source).name:
+    objects = folder / f"{OBJECTS}.zarr"
+    begun_on = Path(read_attributes(objects).get("input", ""))
+    # A layer that was not opened from a file has but a name, which says little.
+    if volume.path is not None and begun_on.is_absolute() and begun_on.name != Path(volume.path).name:
         yield (
-            f"These objects were begun on {begun_on}, and this is {source}: if it is another volume, choose "
-            "another folder."
+            f"These objects were begun on {begun_on}, and this is {volume.path}: if it is another volume, "
+            "choose another folder."
         )
     before, now = open_volume(objects), volume.voxel_size
     if now is None or (before.voxel_size, before.translation) == (now, volume.translation):

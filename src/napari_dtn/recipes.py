@@ -41,20 +41,25 @@ class Input:
         Its file.
     voxel_size
         In nm, (Z, Y, X), where it is known.
+    channel
+        Which one it is, where the file has several.
     """
 
     path: str
     voxel_size: VoxelSize | None
+    channel: int | None = None
 
     @property
     def options(self) -> list[str]:
-        """How a command is told its voxel size."""
-        return ["--voxel-size", *map(str, self.voxel_size)] if self.voxel_size else []
+        """How a command is told its voxel size and its channel."""
+        channel = [] if self.channel is None else ["--channel", str(self.channel)]
+        return [*(["--voxel-size", *map(str, self.voxel_size)] if self.voxel_size else []), *channel]
 
     @property
     def opened(self) -> str:
         """How it is opened in Python."""
-        return f"dtn.open_volume({self.path!r}, voxel_size={self.voxel_size!r})"
+        channel = "" if self.channel is None else f", channel={self.channel}"
+        return f"dtn.open_volume({self.path!r}, voxel_size={self.voxel_size!r}{channel})"
 
 
 def predict_recipe(
@@ -163,7 +168,8 @@ def click_recipe(
     output
         Where the command puts the objects of the whole volume, a .zarr folder.
     """
-    segmented = ["--output", str(output), "--image", image.path, "--prior", str(settings.threshold)]
+    seen = ["--image", image.path] if image.channel is None else []  # which has no word for a channel
+    segmented = ["--output", str(output), *seen, "--prior", str(settings.threshold)]
     if boundaries:
         given = f"boundaries=StoredBoundaries.of(dtn.open_volume({boundaries!r}), volume)"
         commands = [["napari-dtn", "segment", boundaries, *segmented]]

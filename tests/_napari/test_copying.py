@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from napari.layers import Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QWidget
 
+from napari_dtn._napari.reader import read
 from napari_dtn.metrics import boundary_target
 from napari_dtn.nn.checkpoint import load_card
 from napari_dtn.teach.library import Library
@@ -63,6 +66,26 @@ def test_a_prediction_is_the_same_by_panel_command_and_python(qtbot, ready, view
     assert results[0].any()
     assert (results[0] == results[1]).all()
     assert (results[0] == results[2]).all()
+
+
+def test_one_channel_of_a_file_is_named(qtbot, ready, viewer, em, tmp_path) -> None:
+    both = np.stack([255 - em, em], axis=1)
+    tifffile.imwrite(tmp_path / "both.tif", both, imagej=True, metadata={"axes": "ZCYX"})
+    layers = [Layer.create(*data) for data in read(str(tmp_path / "both.tif"))]
+    viewer.add_layer(layers[1])
+    viewer.layers.selection.active = layers[1]
+    ready.findChild(QWidget, "predict.image").setCurrentText(layers[1].name)
+    ready.findChild(QWidget, "predict.slices").setText("1:2")
+    command, python = (copied(ready, f"predict.copy_{kind}") for kind in ("command", "python"))
+    assert "--channel 1" in command
+    words, results = shlex.split(command), []
+    output = Path(words[words.index("--output") + 1])
+    for run, text in ((run_command, command), (run_python, python)):
+        run(text)
+        results.append(zarr.open_array(str(output / "0"), mode="r")[:])
+        shutil.rmtree(output)
+    assert results[0].any()
+    assert (results[0] == results[1]).all()
 
 
 def test_what_has_no_file_cannot_be_copied(ready, told) -> None:

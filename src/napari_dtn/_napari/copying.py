@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QApplication, QHBoxLayout, QPushButton, QWidget
 
 from napari_dtn._napari.form import named
 from napari_dtn._napari.job import notified
-from napari_dtn._napari.layers import path_of, stated_voxel_size
+from napari_dtn._napari.layers import channel_of, path_of, stated_voxel_size
 from napari_dtn.recipes import Input
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def input_of(layer: napari.layers.Layer) -> Input:
         raise ValueError(
             f"“{layer.name}” was not opened from a file, so no command names it; save it and open it first."
         )
-    return Input(path, stated_voxel_size(layer))
+    return Input(path, stated_voxel_size(layer), channel_of(layer))
 
 
 def _copy(text: str) -> None:

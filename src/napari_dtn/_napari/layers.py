@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LayerData = tuple[Any, dict[str, Any], str]
 Laid = tuple[Any, tuple[int, int, int]]  # an array, and its first voxel in an image
 
-KEY = (  # of a layer's metadata: {"path", "voxel_size"}; "role", "class", "inset" on layers that we make
+KEY = (  # of a layer's metadata: {"path", "voxel_size", "channel"}; "role", "class", "inset" on our own
     "napari_dtn"
 )
 BOUNDARIES, WARP = "boundaries", "warp"
@@ -89,7 +89,7 @@ def _levels(volume: Volume) -> Any:
 
 
 def _common(volume: Volume) -> dict[str, Any]:
-    facts = {"path": volume.path, "voxel_size": volume.voxel_size}
+    facts = {"path": volume.path, "voxel_size": volume.voxel_size, "channel": volume.channel}
     place: dict[str, Any] = {"translate": volume.translation, "axis_labels": ("z", "y", "x")}
     if volume.voxel_size is not None:
         place |= {"scale": volume.voxel_size, "units": NANOMETRES}
@@ -113,6 +113,12 @@ def path_of(layer: napari.layers.Layer) -> str | None:
     facts = layer.metadata.get(KEY)
     path = facts.get("path") if isinstance(facts, dict) else None
     return str(path or layer.source.path) if path or layer.source.path else None
+
+
+def channel_of(layer: napari.layers.Layer) -> int | None:
+    """Return which channel of its file a layer shows; None where there are not several."""
+    facts = layer.metadata.get(KEY)
+    return facts.get("channel") if isinstance(facts, dict) else None
 
 
 def check_image(layer: napari.layers.Layer | None, others: Sequence[napari.layers.Layer] = ()) -> None:

@@ -41,6 +41,8 @@ class Volume:
         Where it was opened from.
     translation
         Centre of the first voxel, (Z, Y, X): in nm, or in voxels where the voxel size is None.
+    channel
+        Which one of the file's it is, where there are several.
 
     Raises
     ------
@@ -53,6 +55,7 @@ class Volume:
     name: str
     path: str | None = None
     translation: VoxelSize = (0.0, 0.0, 0.0)
+    channel: int | None = None
 
     def __post_init__(self) -> None:
         if self.voxel_size is not None:
@@ -166,7 +169,8 @@ def _volume(path: str | Path, found: Found, name: str, channel: int | None, time
         levels = tuple(to_zyx(level, found.axes, channel, time) for level in found.levels)
     except ValueError as error:
         raise ValueError(f"{path} {error}.") from error
-    return Volume(levels, found.voxel_size, name, str(path), found.translation)
+    several = count_of(found.axes, found.levels[0].shape)[0] > 1
+    return Volume(levels, found.voxel_size, name, str(path), found.translation, channel if several else None)
 
 
 def holds_ids(volume: Volume) -> bool:

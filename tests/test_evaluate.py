@@ -137,6 +137,19 @@ def test_a_mask_of_membranes_in_integers_is_not_taken_for_ids(most: int) -> None
     assert evaluate(prediction, volume_from_array(membrane), "boundary")["roc_auc"] == 1
 
 
+def test_what_may_be_an_annotation_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """A copy in another format says no more what it is; two neurites look the same."""
+    ids = np.ones((2, 20, 20), np.uint8)
+    ids[:, 10:], ids[:, 8:10] = 2, 0
+    prediction = volume_from_array(boundary_target(ids).astype(np.float32))
+    assert evaluate(prediction, volume_from_array(ids), "boundary")["roc_auc"] == 1
+    assert "0, 1 and 2 alone, as an annotation does" in caplog.text
+    caplog.clear()
+    evaluate(prediction, volume_from_array(3 * ids), "boundary")
+    evaluate(prediction, volume_from_array(ids.astype(np.uint16)), "boundary")
+    assert not caplog.text
+
+
 def test_volumes_of_other_voxels_are_not_laid_over_each_other() -> None:
     coarse = np.random.default_rng(0).integers(1, 9, (2, 4, 4)).repeat(8, 1).repeat(8, 2)
     fine = coarse.repeat(2, 1).repeat(2, 2)

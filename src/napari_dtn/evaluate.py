@@ -10,8 +10,9 @@ import numpy as np
 from napari_dtn.metrics import BOUNDARY_RULE, ClassCounts, boundary_histogram, label_scores, refuse_mask
 from napari_dtn.pictures import save_curves
 from napari_dtn.settings import Box, Roi
+from napari_dtn.volume.content import check_boundaries, check_ids, check_indices
 from napari_dtn.volume.opening import check_same_voxels
-from napari_dtn.volume.writing import check_finished, read_attributes
+from napari_dtn.volume.writing import check_finished
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -54,14 +55,18 @@ def evaluate(
     Raises
     ------
     ValueError
-        The prediction does not cover the region, or the two do not fit each other; or a mask has integers.
+        The prediction does not cover the region, or the two do not fit each other; or a mask has integers;
+        or one of them is plainly something else, such as an annotation.
     """
     check_finished(prediction.path)
+    check_ids(truth.path)
+    if kind == "labels":
+        check_ids(prediction.path)
+    else:
+        check_boundaries(prediction)
     box, inside = _laid_over(prediction, truth, roi)
     predicted, true, region = prediction.data[inside], truth.data[box], _region(box)
     if kind == "labels":
-        if prediction.path and "class_names" in read_attributes(prediction.path):
-            raise ValueError(f"{prediction.name} holds probabilities; score it as boundary, or segment it.")
         if plot is not None:
             raise ValueError("plot draws the curves of a boundary; labels have none.")
         return {"kind": kind, "region": region, **asdict(label_scores(predicted, true, box[0].start))}
@@ -97,13 +102,14 @@ def evaluate_classes(
     ------
     ValueError
         There are not two channels or more, the prediction does not cover the region, or the two do not
-        fit each other.
+        fit each other; or the truth is an annotation.
     """
     if len(channels) < 2:
         raise ValueError(
             f"{channels[0].name} has one map; classes need a probability for each of them (axes czyx). "
             "Score it as a boundary, or as labels."
         )
+    check_indices(truth.path)
     box, inside = _laid_over(channels[0], truth, roi)
 
     def slices() -> Iterator[tuple[ArrayLike, ArrayLike]]:

@@ -13,8 +13,8 @@ _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate mem
 
 
 def is_boundary(class_name: str) -> bool:
-    """Whether a class is the boundary: membrane is another word for it."""
-    return class_name.lower() in ("boundary", "membrane")
+    """Whether a class is the boundary: membrane is another word for it, and both have a plural."""
+    return class_name.strip().lower() in ("boundary", "boundaries", "membrane", "membranes")
 
 
 class Steps(Protocol):

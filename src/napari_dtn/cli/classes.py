@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_dtn.cli.opening import open_alone
 from napari_dtn.cli.options import Box
 from napari_dtn.cli.terminal import interruptible, progress
 
@@ -50,4 +51,4 @@ def scores_of_volume(prediction: str, truth: str, box: Box) -> dict[str, Any]:
             f"{prediction} does not name its classes; give what napari-dtn predict wrote, or a model."
         )
     channels = [open_volume(prediction, channel=number) for number in range(len(names))]
-    return evaluate_classes(channels, names, open_volume(truth), box.roi)
+    return evaluate_classes(channels, names, open_alone(truth), box.roi)

@@ -9,7 +9,8 @@ from cyclopts import Parameter
 
 from napari_dtn.cli.classes import scores_of_volume, scores_on_images
 from napari_dtn.cli.info import is_model
-from napari_dtn.cli.options import Box, JsonOption, VoxelSizeOption
+from napari_dtn.cli.opening import open_ids
+from napari_dtn.cli.options import Box, ChannelOption, JsonOption, VoxelSizeOption
 from napari_dtn.cli.terminal import plain, write_json
 from napari_dtn.settings import Device, Precision
 
@@ -20,6 +21,7 @@ def evaluate(
     *,
     kind: Literal["boundary", "labels", "classes"],
     box: Box = Box(),
+    channel: ChannelOption = None,
     voxel_size: VoxelSizeOption = None,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -48,10 +50,15 @@ def evaluate(
         Draw the ROC and the precision-recall curve of a boundary into this picture.
     """
     from napari_dtn.evaluate import evaluate
-    from napari_dtn.volume.opening import open_volume
+    from napari_dtn.volume.content import open_boundaries
 
-    if kind != "classes":
-        result = evaluate(open_volume(prediction), open_volume(truth, voxel_size), kind, box.roi, plot)
+    if channel is not None and kind != "boundary":
+        raise ValueError(f"channel chooses the map of a boundary; leave it out for {kind}.")
+    if kind == "boundary":
+        predicted = open_boundaries(prediction, channel)
+        result = evaluate(predicted, open_ids(truth, voxel_size), kind, box.roi, plot)
+    elif kind == "labels":
+        result = evaluate(open_ids(prediction), open_ids(truth, voxel_size), kind, box.roi, plot)
     elif plot is not None:
         raise ValueError("plot draws the curves of a boundary; classes have none.")
     elif is_model(prediction):

@@ -63,13 +63,16 @@ def _describe_model(path: str) -> dict[str, Any]:
 
 
 def _describe_volume(path: str, reading: Reading, bad_slices: bool) -> dict[str, Any]:
+    from napari_dtn.volume.content import boundary_channel
     from napari_dtn.volume.opening import holds_ids, open_volume
     from napari_dtn.volume.writing import read_attributes
 
-    volume = open_volume(path, reading.voxel_size, reading.channel, reading.time)
+    channel = boundary_channel(path, reading.channel)
+    volume = open_volume(path, reading.voxel_size, channel, reading.time)
     return {
         "kind": "volume",
         "path": path,
+        **({} if channel is None else {"channel": channel}),
         "shape": list(volume.shape),
         "dtype": str(volume.data.dtype),
         "voxel_size": volume.voxel_size,

@@ -14,6 +14,10 @@ VoxelSizeOption = Annotated[
     tuple[float, float, float] | None,
     Parameter(help="Voxel size Z Y X in nm, instead of what the file states.", negative=""),
 ]
+ChannelOption = Annotated[
+    int | None,
+    Parameter(help="Which map is the boundary, where there are several; the class of that name by default."),
+]
 JsonOption = Annotated[
     Path | None,
     Parameter(help="Write the result as JSON to this file; - is standard output.", allow_leading_hyphen=True),
@@ -83,7 +87,8 @@ class TrainingInput:
     val_z
         Slices only to score, as start:stop.
     labels_kind
-        ids of neurites, a mask (non-zero = boundary), or classes (0 not annotated, 1 boundary, 2 inside).
+        ids of neurites, a mask (non-zero = boundary), or classes (0 not annotated, 1 boundary, 2 inside);
+        classes by default for an annotation of a click session, otherwise ids.
         With classes, and a model to start from, the slices may be left out: what is annotated teaches, and
         some regions of it are held out.
     classes
@@ -92,19 +97,25 @@ class TrainingInput:
         Voxel size Z Y X in nm, instead of what the file states.
     dataset
         Instead of a volume: voc and the folder of PASCAL VOC, such as VOCdevkit/VOC2012.
+    channel
+        Which channel or colour of the images, where there are several.
+    time
+        Which time point of the images, where there are several stacks.
     """
 
     images: str | None = None
     labels: str | None = None
     train_z: str | None = None
     val_z: str | None = None
-    labels_kind: Literal["ids", "mask", "classes"] = "ids"
+    labels_kind: Literal["ids", "mask", "classes"] | None = None
     classes: ClassesOption = (
         "boundary",
         "inside",
     )
     voxel_size: VoxelSizeOption = None
     dataset: Annotated[tuple[Literal["voc"], Path] | None, Parameter(negative="")] = None
+    channel: int | None = None
+    time: int | None = None
 
     @property
     def of_volume(self) -> dict[str, str | None]:

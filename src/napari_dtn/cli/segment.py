@@ -7,7 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from napari_dtn.cli.options import Box, JsonOption, Switch, VoxelSizeOption
+from napari_dtn.cli.opening import open_alone
+from napari_dtn.cli.options import Box, ChannelOption, JsonOption, Switch, VoxelSizeOption
 from napari_dtn.cli.terminal import interruptible, progress, say, write_json
 from napari_dtn.settings import SegmentSettings
 from napari_dtn.words import duration
@@ -21,6 +22,7 @@ def segment(
     name: str = "objects",
     image: str | None = None,
     voxel_size: VoxelSizeOption = None,
+    channel: ChannelOption = None,
     box: Box = Box(),
     settings: Annotated[SegmentSettings, Parameter(name="*")] = SegmentSettings(),
     keep_graph: Annotated[bool, Switch] = False,
@@ -55,7 +57,6 @@ def segment(
         Address of a dask scheduler whose workers do the work.
     """
     from napari_dtn.segmenting import segment_steps
-    from napari_dtn.volume.opening import open_volume
     from napari_dtn.volume.writing import labels_place, list_labels, version_of
 
     if (output is None) == (into is None):
@@ -64,7 +65,8 @@ def segment(
     steps = segment_steps(
         boundaries,
         target,
-        image=None if image is None else open_volume(image, voxel_size),
+        image=None if image is None else open_alone(image, voxel_size),
+        channel=channel,
         roi=box.roi,
         settings=settings,
         keep_graph=keep_graph,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from napari_dtn.cli.options import JsonOption, Switch, VoxelSizeOption
+from napari_dtn.cli.options import JsonOption, Reading, Switch
 from napari_dtn.cli.terminal import interruptible, progress, say, write_json
 from napari_dtn.settings import ShapeSettings
 
@@ -28,7 +28,7 @@ def shapes(
         Literal["obj", "ply", "glb", "precomputed", "swc", "csv"], Parameter(name="--format")
     ] = "obj",
     ids: Annotated[tuple[int, ...] | None, Parameter(consume_multiple=True, negative="")] = None,
-    voxel_size: VoxelSizeOption = None,
+    reading: Reading = Reading(),
     settings: Annotated[ShapeSettings, Parameter(name="*")] = ShapeSettings(),
     overwrite: Annotated[bool, Switch] = False,
     json_: Annotated[JsonOption, Parameter(name="--json")] = None,
@@ -51,11 +51,13 @@ def shapes(
     """
     from napari_dtn.shapes.running import save_steps
     from napari_dtn.shapes.table import save_table
+    from napari_dtn.volume.content import check_objects
     from napari_dtn.volume.opening import open_volume
 
     if ids == ():
         raise ValueError("--ids names no object; give their ids, or leave it out for all of them.")
-    volume = open_volume(labels, voxel_size)
+    check_objects(labels)
+    volume = open_volume(labels, reading.voxel_size, reading.channel, reading.time)
     objects = _chosen(_measured(volume), ids or (), labels)
     if format_ == "csv":
         path = _free(output / "objects.csv", overwrite)

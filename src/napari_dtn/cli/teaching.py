@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_dtn.cli.opening import open_alone
 from napari_dtn.cli.options import TrainingInput
 from napari_dtn.cli.terminal import interruptible, progress, say
 from napari_dtn.settings import FineTuneSettings
@@ -136,7 +137,8 @@ def _data(chosen: TrainingInput, trained_on: Any) -> TeachData:
     missing = [name for name in ("--images", "--labels") if not chosen.of_volume[name]]
     if missing:
         raise ValueError(f"{', '.join(missing)} missing: give the volume and its annotation.")
-    image, labels = open_volume(str(chosen.images), chosen.voxel_size), open_volume(str(chosen.labels))
+    image = open_volume(str(chosen.images), chosen.voxel_size, chosen.channel, chosen.time)
+    labels = open_alone(str(chosen.labels))
     _heed(
         preflight(
             image.shape, labels.data, chosen.classes, voxel_size=image.voxel_size, trained_on=trained_on

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from napari_dtn.cli.opening import open_alone
 from napari_dtn.cli.options import JsonOption, Switch, TrainingInput
 from napari_dtn.cli.teaching import Target, is_teaching
 from napari_dtn.cli.teaching import teach as teach_model
@@ -67,6 +68,7 @@ def train(
     from napari_dtn.train import train
     from napari_dtn.volume.guarding import check_apart
 
+    data = _with_kind(data)
     if from_ and is_teaching(data, from_):
         _refuse_ignored({**changed_fields(settings), **changed_fields(network)})
         target = Target(output, name)
@@ -92,6 +94,19 @@ def train(
             report(watch.text(event), event.iteration, event.iterations)
     say(f"Written to {output}")
     write_json({"output": str(output), **watch.summary}, json_)
+
+
+def _with_kind(chosen: TrainingInput) -> TrainingInput:
+    """Let labels say what they are: annotations are classes, whatever else there is are ids."""
+    from napari_dtn.volume.content import check_ids, is_annotation
+
+    if chosen.labels is None or chosen.labels_kind == "classes":
+        return chosen
+    if chosen.labels_kind is None and is_annotation(chosen.labels):
+        say(f"{chosen.labels} is an annotation: --labels-kind classes.")
+        return replace(chosen, labels_kind="classes")
+    check_ids(chosen.labels)
+    return chosen
 
 
 def _refuse_ignored(changed: Iterable[str]) -> None:
@@ -126,7 +141,8 @@ def _training_data(chosen: TrainingInput, n_classes: int) -> TrainingSource:
     if chosen.dataset:
         from napari_dtn.train.voc import VocData
 
-        given += ["--voxel-size"] if chosen.voxel_size else []
+        more = {"--voxel-size": chosen.voxel_size, "--channel": chosen.channel, "--time": chosen.time}
+        given += [name for name, value in more.items() if value is not None]
         if given:
             raise ValueError(f"{given[0]} belongs to a volume; leave it out, or leave out --dataset.")
         return VocData.of(chosen.dataset[1])
@@ -146,10 +162,9 @@ def _volume_data(chosen: TrainingInput, n_classes: int) -> TrainingData:
     from napari_dtn.volume.opening import open_volume
 
     images, ids, *ranges = (value for value in chosen.of_volume.values() if value is not None)
-    image, labels = open_volume(images, chosen.voxel_size), open_volume(ids)
-    volume = TrainingVolume(
-        in_memory(image.data), in_memory(labels.data), chosen.labels_kind, estimate_intensity(image)
-    )
+    image = open_volume(images, chosen.voxel_size, chosen.channel, chosen.time)
+    known, kind = in_memory(open_alone(ids).data), chosen.labels_kind or "ids"
+    volume = TrainingVolume(in_memory(image.data), known, kind, estimate_intensity(image))
     train_z, val_z = (_slices(text, image) for text in ranges)
     named = chosen.classes if chosen.labels_kind == "classes" else ()
     if n_classes > 1 and named == TrainingInput().classes:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from napari_dtn.cli.opening import open_ids
 from napari_dtn.cli.options import Box, JsonOption, Reading
 from napari_dtn.cli.terminal import interruptible, progress, say, write_json
 from napari_dtn.settings import PredictSettings
@@ -45,7 +46,7 @@ def warp(
 
     opened = open_volume(volume, reading.voxel_size, reading.channel, reading.time)
     predictor = Predictor.of(load_model(model, settings.device), opened, settings)
-    ids = None if truth is None else open_volume(truth).data
+    ids = None if truth is None else open_ids(truth).data
     with progress("slices") as report:
         for event in interruptible(write_report(predictor, output, box.roi, ids)):
             report("measuring", event.done, event.total)

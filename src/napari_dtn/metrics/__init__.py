@@ -5,6 +5,7 @@ Volumes are read one slice at a time, so they may be larger than memory.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from napari_dtn.metrics.stacks import SliceStack, check_same_shape, slice_pairs
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+logger = logging.getLogger(__name__)
 
 BOUNDARY_RULE = "boundary where the id is 0 or any of the 4 neighbours in the slice has another id"
 
@@ -57,6 +60,8 @@ def boundary_target(labels: ArrayLike) -> NDArray[np.bool_]:
 def refuse_mask(ids: Any) -> None:
     """Refuse a mask of membranes that is given as ids: by their rule it would be inverted.
 
+    What may be an annotation is warned of: there may also be two neurites.
+
     Parameters
     ----------
     ids
@@ -70,7 +75,7 @@ def refuse_mask(ids: Any) -> None:
     """
     found: set[int] = set()
     for plane in map(np.asarray, ids):  # of ids, the first slice tells as a rule
-        if plane.dtype.kind == "b" or plane.dtype.itemsize > 1 or len(found) > 2:
+        if plane.dtype.kind == "b" or plane.dtype.itemsize > 1 or len(found) > 3:
             return
         found |= set(np.unique(plane).tolist())
     if found in ({0, 1}, {0, 255}):
@@ -78,6 +83,12 @@ def refuse_mask(ids: Any) -> None:
             f"The labels hold 0 and {max(found)} alone, as a mask of membranes does; as ids, 0 would be "
             "membrane. Train takes it by --labels-kind mask, evaluate as bool (mask > 0); a neurite that is "
             "alone needs another id."
+        )
+    if found == {0, 1, 2}:
+        logger.warning(
+            "The labels hold 0, 1 and 2 alone, as an annotation does (not annotated, boundary, inside), and "
+            "are taken for ids of two neurites. Train takes an annotation by --labels-kind classes; it is no "
+            "truth."
         )
 
 

@@ -60,13 +60,17 @@ def kept_graph(
     return KeptGraph.load(facts.parent, origin)
 
 
-def check_keepable(boundaries: str | Path, roi: Roi, overwrite: bool, unfinished: Path) -> None:
+def check_keepable(
+    boundaries: str | Path, channel: int | None, roi: Roi, overwrite: bool, unfinished: Path
+) -> None:
     """Refuse what could not be kept before any work is done.
 
     Parameters
     ----------
     boundaries
         What is segmented.
+    channel
+        Which map of several, where one was chosen.
     roi
         The part of them that is.
     overwrite
@@ -77,7 +81,7 @@ def check_keepable(boundaries: str | Path, roi: Roi, overwrite: bool, unfinished
     Raises
     ------
     ValueError
-        A part alone is segmented.
+        A part alone is segmented, or another map than clicks would look for.
     FileExistsError
         There is a graph already, and ``overwrite`` is not set.
     """
@@ -85,6 +89,8 @@ def check_keepable(boundaries: str | Path, roi: Roi, overwrite: bool, unfinished
         raise ValueError(
             "The graph is kept of whole boundaries: leave --z, --y and --x out, or --keep-graph."
         )
+    if channel is not None:
+        raise ValueError("Clicks find the graph of the boundary alone: leave --channel out, or --keep-graph.")
     folder = graph_beside(boundaries)
     if folder.exists() and not overwrite and not _same_facts(folder, unfinished):
         raise FileExistsError(f"{folder} exists; replace it with --overwrite, or leave --keep-graph out.")

@@ -98,6 +98,7 @@ def segment_steps(
     output: str | Path,
     *,
     image: Volume | None = None,
+    channel: int | None = None,
     roi: Roi | None = None,
     settings: SegmentSettings | None = None,
     keep_graph: bool = False,
@@ -114,12 +115,14 @@ def segment_steps(
     Parameters
     ----------
     boundaries
-        What ``napari-dtn predict`` wrote, or any volume of probabilities: integers, of which the largest of
-        their type is 1 (uint8 = 255 p), or floats.
+        What ``napari-dtn predict`` wrote, or any volume of probabilities: uint8 = 255 p, uint16 = 65535 p,
+        or floats from 0 to 1.
     output
         Path of the labels, a ``.zarr`` folder.
     image
         The grey values that the boundaries were predicted from; better objects come of it.
+    channel
+        Which map of several is the boundary; of predicted classes the one of that name by default.
     roi
         Box in voxels of the volume that the boundaries were predicted of; all that there is by default.
     settings
@@ -141,7 +144,8 @@ def segment_steps(
     FileExistsError
         There are labels, or a graph, already, and ``overwrite`` is not set.
     ValueError
-        The box or the image does not fit, or unfinished work was begun with something else.
+        The box or the image does not fit, the boundaries are plainly none, or unfinished work was begun with
+        something else.
     """
     chosen = settings or SegmentSettings()
     path = Path(output)
@@ -151,8 +155,8 @@ def segment_steps(
     if path.exists():
         check_deletable(path)
     if keep_graph:
-        check_keepable(boundaries, roi or Roi(), overwrite, _unfinished(path))
-    source = open_source(boundaries, roi or Roi(), image)
+        check_keepable(boundaries, channel, roi or Roi(), overwrite, _unfinished(path))
+    source = open_source(boundaries, roi or Roi(), image, channel)
     job = _job(path, source, chosen, overwrite)
     kept = Path(boundaries) if keep_graph else None
     return _steps(job, source, path, chosen, kept, workers, scheduler, version)
@@ -197,6 +201,7 @@ def _facts(source: Source, settings: SegmentSettings) -> dict[str, Any]:
     """Return what labels come from, as plain JSON values."""
     facts = {
         "boundaries": source.volume.path,
+        **({} if source.channel is None else {"channel": source.channel}),
         "boundaries_from": read_attributes(source.volume.path or ""),
         "image": source.image and (source.image.path or source.image.name),
         "corner": source.corner,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_dtn.volume.opening import Volume, check_same_voxels, open_volume
+from napari_dtn.volume.content import boundary_channel, check_probabilities, open_boundaries
+from napari_dtn.volume.opening import Volume, check_same_voxels
 from napari_dtn.volume.writing import bad_slices_of, check_finished
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     import dask.array as da
 
     from napari_dtn.settings import Box, Roi
+
+_GLANCE = 2048  # pixels of a side: what is looked at before any work is done
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +31,8 @@ class Source:
         The whole image and its part in the box; None without one.
     volume
         The boundaries as they were opened.
+    channel
+        Which map of several they are; None where there is one.
     corner
         First voxel of the box, counted in the volume that the boundaries were predicted of.
     start
@@ -40,18 +45,20 @@ class Source:
     image: Volume | None
     grey: da.Array | None
     volume: Volume
+    channel: int | None
     corner: tuple[int, int, int]
     start: tuple[int, int, int]
     bad: frozenset[int]
 
 
-def open_source(boundaries: str | Path, roi: Roi, image: Volume | None) -> Source:
+def open_source(boundaries: str | Path, roi: Roi, image: Volume | None, channel: int | None = None) -> Source:
     """Open boundaries and image, and take of both what the box asks for.
 
-    Slices that are marked as bad are left out.
+    Slices that are marked as bad are left out. What is plainly no boundary is refused with a ValueError.
     """
     check_finished(boundaries)
-    volume = open_volume(boundaries)
+    channel = boundary_channel(boundaries, channel)
+    volume = open_boundaries(boundaries, channel)
     origin = [round(shift) for shift in volume.origin]
     whole = tuple(side + start for side, start in zip(volume.shape, origin, strict=True))
     box = _box(roi, origin, whole)
@@ -62,7 +69,9 @@ def open_source(boundaries: str | Path, roi: Roi, image: Volume | None) -> Sourc
     grey = None if image is None else _laid_over(image, box)
     corner = (box[0].start, box[1].start, box[2].start)
     start = (inside[0].start, inside[1].start, inside[2].start)
-    return Source(volume.data[inside], image, grey, volume, corner, start, frozenset(bad))
+    boundary = volume.data[inside]
+    check_probabilities(boundary[boundary.shape[0] // 2, :_GLANCE, :_GLANCE])
+    return Source(boundary, image, grey, volume, channel, corner, start, frozenset(bad))
 
 
 def _box(roi: Roi, origin: list[int], end: tuple[int, ...]) -> Box:

@@ -18,6 +18,7 @@ from napari_dtn.segment.joining import NO_BORDERS, NO_FRAGMENTS
 from napari_dtn.segmenting.parts import Parts, grown, within
 from napari_dtn.segmenting.tables import Measured, save_borders, save_measured
 from napari_dtn.settings import FragmentSettings
+from napari_dtn.volume.content import check_probabilities
 from napari_dtn.volume.intensity import Intensity, normalise
 
 if TYPE_CHECKING:
@@ -127,5 +128,6 @@ def _global_ids(job: Job, z: int, y: slice, x: slice, first: NDArray[np.int64]) 
 
 def _probability(stored: Any) -> NDArray[np.float32]:
     values = np.asarray(stored)
+    check_probabilities(values)
     most = np.iinfo(values.dtype).max if values.dtype.kind in "ui" else 1
     return values.astype(np.float32) / np.float32(most)

@@ -13,6 +13,7 @@ import zarr
 
 from napari_dtn.segment.history import OBJECTS, History
 from napari_dtn.session.pyramid import LabelPyramid
+from napari_dtn.volume.content import ANNOTATION, KIND
 from napari_dtn.volume.opening import open_volume
 from napari_dtn.volume.writing import create_labels, place_labels, read_attributes
 from napari_dtn.words import size_words
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 JOURNAL = "journal.sqlite"
 ANNOTATIONS = "annotations"
 _DTYPES = {OBJECTS: "uint32", ANNOTATIONS: "uint8"}
+_SAID = {OBJECTS: {}, ANNOTATIONS: {KIND: ANNOTATION}}  # of what their values are
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +99,7 @@ def close_store(store: Store) -> None:
 def _opened(folder: Path, volume: Volume) -> Store:
     folder.mkdir(parents=True, exist_ok=True)
     begun = (folder / f"{OBJECTS}.zarr").exists()
-    levels = {name: _levels(folder / f"{name}.zarr", dtype, volume) for name, dtype in _DTYPES.items()}
+    levels = {name: _levels(folder, name, volume) for name in _DTYPES}
     history = History(folder / JOURNAL, levels[OBJECTS][0], {ANNOTATIONS: levels[ANNOTATIONS][0]})
     return Store(history, levels, tuple(_remarks(folder, volume)) if begun else ())
 
@@ -122,16 +124,17 @@ def _remarks(folder: Path, volume: Volume) -> Iterator[str]:
         yield f"The objects had voxels of {was} (Z, Y, X); they have those of the image now, {are}."
 
 
-def _levels(labels: Path, dtype: str, volume: Volume) -> tuple[Any, ...]:
+def _levels(folder: Path, name: str, volume: Volume) -> tuple[Any, ...]:
+    labels = folder / f"{name}.zarr"
     if not labels.exists():
-        _create(labels, dtype, volume)
+        _create(labels, name, volume)
     group = zarr.open_group(str(labels), mode="r+")
     levels = tuple(group[name] for name in sorted(group.array_keys(), key=int))
-    _check_shape(levels[0], labels.parent, volume)
+    _check_shape(levels[0], folder, volume)
     return levels
 
 
-def _create(labels: Path, dtype: str, volume: Volume) -> None:
+def _create(labels: Path, name: str, volume: Volume) -> None:
     """Create empty labels, which appear whole or not at all."""
     part = labels.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
@@ -140,8 +143,8 @@ def _create(labels: Path, dtype: str, volume: Volume) -> None:
         volume.shape,
         voxel_size=volume.voxel_size,
         translation=volume.translation,
-        attributes={"input": volume.path or volume.name},
-        dtype=dtype,
+        attributes={"input": volume.path or volume.name, **_SAID[name]},
+        dtype=_DTYPES[name],
     )
     part.rename(labels)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_dtn.shapes.facts import ObjectFacts, um3_of
+from napari_dtn.volume.content import check_objects
 from napari_dtn.volume.pyramid import regions
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def measure_steps(labels: Volume) -> Iterator[Measured]:
     ValueError
         The volume holds no ids.
     """
+    check_objects(labels.path)
     if labels.data.dtype.kind not in "bui":
         raise ValueError(f"{labels.name} holds {labels.data.dtype}; objects need integer ids.")
     depth, known = labels.shape[0], np.zeros((0, 12), np.int64)

@@ -33,6 +33,22 @@ _COLOURS = (3, 4)
 _SMALLEST_PICTURE = 16
 
 
+class ChoiceMissingError(ValueError):
+    """Of several channels or time points one must be chosen.
+
+    Parameters
+    ----------
+    there
+        What there is.
+    how
+        How it is chosen.
+    """
+
+    def __init__(self, there: str, how: str) -> None:
+        super().__init__(f"{there}; {how}")
+        self.there, self.how = there, how
+
+
 def check_voxel_size(values: Iterable[float]) -> VoxelSize:
     """Return a voxel size as three floats, in nm, ``(Z, Y, X)``.
 
@@ -226,8 +242,11 @@ def _choose_channel(array: da.Array, axes: str, channel: int | None) -> tuple[da
     if not letters:
         return array, axes
     if channel is None:
-        what = "colours; convert it to grey, or choose one" if letters == ["s"] else "channels; choose one"
-        raise ValueError(f"has {count} {what} with channel=0 to {count - 1}")
+        colours = letters == ["s"]
+        raise ChoiceMissingError(
+            f"has {count} {'colours' if colours else 'channels'}",
+            f"{'convert it to grey, or ' * colours}choose one with channel=0 to {count - 1}",
+        )
     return _take(array, axes, letters[0], channel)
 
 
@@ -235,7 +254,7 @@ def _choose_time(array: da.Array, axes: str, time: int | None) -> tuple[da.Array
     count = array.shape[axes.index(_TIME)] if _TIME in axes else 1
     _check_choice("time", time, count)
     if count > 1 and time is None and "z" in axes:
-        raise ValueError(f"has {count} time points; choose one with time=0 to {count - 1}")
+        raise ChoiceMissingError(f"has {count} time points", f"choose one with time=0 to {count - 1}")
     return (array, axes) if count == 1 or time is None else _take(array, axes, _TIME, time)
 
 

@@ -9,7 +9,7 @@ import dask.array as da
 import numpy as np
 
 from napari_dtn.volume.formats import locate, name_of, open_found, stacks
-from napari_dtn.volume.geometry import check_voxel_size, count_of, name_axes, to_zyx
+from napari_dtn.volume.geometry import ChoiceMissingError, check_voxel_size, count_of, name_axes, to_zyx
 from napari_dtn.volume.lazy import to_dask
 from napari_dtn.volume.ome_zarr import is_label_image
 from napari_dtn.volume.stored import Computed, StoredArray
@@ -167,6 +167,8 @@ def open_all(path: str | Path) -> list[tuple[Volume, ...]]:
 def _volume(path: str | Path, found: Found, name: str, channel: int | None, time: int | None) -> Volume:
     try:
         levels = tuple(to_zyx(level, found.axes, channel, time) for level in found.levels)
+    except ChoiceMissingError as error:
+        raise ChoiceMissingError(f"{path} {error.there}", f"{error.how}.") from error
     except ValueError as error:
         raise ValueError(f"{path} {error}.") from error
     several = count_of(found.axes, found.levels[0].shape)[0] > 1

@@ -27,8 +27,8 @@ class Experiment:
         How it is built and trained; the seed is chosen when it runs.
     train_z
         Slices to train on.
-    cleaned
-        Whether it learns from ids whose specks of 0 are filled.
+    start
+        The one, of the same part, whose weights it goes on from.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Experiment:
     network: NetworkSettings = DTN
     training: TrainSettings = field(default=SCREEN)
     train_z: range = TRAIN
-    cleaned: bool = False
+    start: Experiment | None = None
 
     @property
     def warps(self) -> bool:
@@ -56,10 +56,6 @@ _DENSE = replace(_SPATIAL, fiducials=16, skip="direct")
 
 def _asked(**weights: float) -> TrainSettings:
     return replace(SCREEN, penalties=WarpPenalties(**weights))
-
-
-_STRONG = AugmentSettings(contrast=0.5, brightness=0.6, noise=0.3, zoom=1.25, stretch=1.25, defects=0.06)
-_TURNED = AugmentSettings(contrast=0.0, brightness=0.0, noise=0.0, defects=0.0)
 
 
 SCREENS = (
@@ -142,14 +138,7 @@ SCREENS = (
     Experiment("context-2", "U-Net that sees two slices above and below", replace(UNET, context=2)),
     Experiment("patch-320", "U-Net, patches of 320 x 320", UNET, replace(SCREEN, patch_size=320)),
     Experiment("deeper", "U-Net of six levels, 12 channels", replace(UNET, levels=6, base_channels=12)),
-    Experiment(
-        "augmented",
-        "U-Net, patches changed twice as much, magnified and stretched",
-        UNET,
-        replace(SCREEN, augment=_STRONG),
-    ),
-    Experiment("turned", "U-Net, patches turned and mirrored alone", UNET, replace(SCREEN, augment=_TURNED)),
-    Experiment("cleaned", "U-Net, specks of id 0 filled before it learns", UNET, cleaned=True),
+    Experiment("batch-8", "U-Net, eight patches a step instead of four", UNET, replace(SCREEN, batch_size=8)),
 )
 
 _SCALED = replace(PROTOCOL, augment=AugmentSettings(zoom=2.0, stretch=1.5))
@@ -170,6 +159,14 @@ BEST = (
         replace(UNET, context=1),
         _LONG,
     ),
+)
+
+# Patches of 320 were the best idea of the screen.
+_GROWN = replace(_LONG, iterations=2500, patch_size=320, learning_rate=1e-3, cooldown=0.8, validate_every=500)
+
+GROWN = tuple(
+    replace(e, name=f"{e.name}-320", idea=f"{e.idea}, then 2,500 of 320 x 320", training=_GROWN, start=e)
+    for e in BEST
 )
 
 _HALF = replace(PROTOCOL, iterations=4000)

@@ -37,7 +37,7 @@ import runs
 import torch
 from ceiling import averages
 from edges_of_truth import areas_off_edges
-from experiments import BEST, DTN, FIGURE3, FOLDS, PROTOCOL, ROBUST, SCREENS, TEST, TRAIN, UNET
+from experiments import BEST, DTN, FIGURE3, FOLDS, GROWN, PROTOCOL, ROBUST, SCREENS, TEST, TRAIN, UNET
 from robustness import changed_slices, isbi
 
 from napari_dtn.nn.checkpoint import load_model
@@ -100,7 +100,7 @@ def best_warps(seed: int) -> list[str]:
 
 def best(options: argparse.Namespace) -> Rows:
     """Train what may become the bundled models."""
-    return _all("best", _named(BEST, options), [options.seed], options)
+    return _all("best", _named(BEST + GROWN, options), [options.seed], options)
 
 
 def folds(options: argparse.Namespace) -> Rows:

@@ -14,7 +14,6 @@ from typing import Any
 
 import common
 import numpy as np
-from edges_of_truth import without_specks
 from experiments import TEST, Experiment
 
 from napari_dtn.metrics import BOUNDARY_RULE, BoundaryHistogram, boundary_target
@@ -87,10 +86,18 @@ def weights_of(part: str, name: str, seed: int) -> Path:
 
 def _trained_into(path: Path, experiment: Experiment, seed: int, data: Path) -> Path:
     if not path.exists():
+        start = _start_beside(path, experiment, seed, data)
         volume, labels = volume_and_labels(data)
-        learned = without_specks(labels) if experiment.cleaned else labels
-        train_model(path, experiment, seed, _snemi3d(volume, learned, experiment.train_z))
+        train_model(path, experiment, seed, _snemi3d(volume, labels, experiment.train_z), start)
     return path
+
+
+def _start_beside(path: Path, experiment: Experiment, seed: int, data: Path) -> Model | None:
+    """What an experiment goes on from, trained if need be, in the same folder."""
+    if experiment.start is None:
+        return None
+    place = path.with_name(weights_of("", experiment.start.name, seed).name)
+    return load_model(_trained_into(place, experiment.start, seed, data))
 
 
 def _run(path: Path, experiment: Experiment, seed: int, options: Any) -> dict[str, Any]:
@@ -130,6 +137,7 @@ def shortened(experiment: Experiment) -> Experiment:
         experiment,
         network=replace(experiment.network, base_channels=4),
         training=replace(experiment.training, iterations=4, patch_size=64, validate_every=4),
+        start=shortened(experiment.start) if experiment.start else None,
     )
 
 
@@ -138,11 +146,14 @@ def _snemi3d(volume: Volume, labels: np.ndarray, train_z: range) -> TrainingData
     return TrainingData(known, train_z, TEST, volume.name, volume.voxel_size)
 
 
-def train_model(path: Path, experiment: Experiment, seed: int, data: TrainingSource) -> float:
+def train_model(
+    path: Path, experiment: Experiment, seed: int, data: TrainingSource, start: Model | None = None
+) -> float:
     """Train into a file, or go on where an earlier run ended; return the seconds that it took."""
     settings = replace(experiment.training, seed=seed)
     began = time.monotonic()
-    steps = train(data, path, network=experiment.network, settings=settings, resume=True, overwrite=True)
+    how = {"network": experiment.network, "settings": settings, "start": start}
+    steps = train(data, path, **how, resume=True, overwrite=True)
     for event in steps:
         if event.iteration % 100 == 0 or event.validation:
             score = f", score {event.validation.score:.4f}" if event.validation else ""

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from napari_dtn.cli.classes import scores_of_volume, scores_on_images
 from napari_dtn.cli.info import is_model
 from napari_dtn.cli.options import Box, JsonOption, VoxelSizeOption
-from napari_dtn.cli.terminal import plain, write_json
+from napari_dtn.cli.terminal import check_target, plain, write_json
 from napari_dtn.settings import Device, Precision
 
 
@@ -50,6 +50,8 @@ def evaluate(
     from napari_dtn.evaluate import evaluate
     from napari_dtn.volume.opening import open_volume
 
+    for target in (json_, plot):
+        check_target(target, prediction, truth)
     if kind != "classes":
         result = evaluate(open_volume(prediction), open_volume(truth, voxel_size), kind, box.roi, plot)
     elif plot is not None:

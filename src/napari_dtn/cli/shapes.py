@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from napari_dtn.cli.options import JsonOption, Switch, VoxelSizeOption
-from napari_dtn.cli.terminal import interruptible, progress, say, write_json
+from napari_dtn.cli.terminal import check_target, interruptible, progress, say, write_json
 from napari_dtn.settings import ShapeSettings
 
 if TYPE_CHECKING:
@@ -51,8 +51,11 @@ def shapes(
     """
     from napari_dtn.shapes.running import save_steps
     from napari_dtn.shapes.table import save_table
+    from napari_dtn.volume.guarding import check_folder
     from napari_dtn.volume.opening import open_volume
 
+    check_target(json_, labels)
+    check_folder(output, labels)
     volume = open_volume(labels, voxel_size)
     objects = _chosen(_measured(volume), ids or (), labels)
     if format_ == "csv":

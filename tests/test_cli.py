@@ -21,6 +21,7 @@ from napari_dtn.nn.checkpoint import load_card
 from napari_dtn.predict.output import BlockWriter
 from napari_dtn.volume.opening import open_volume
 from napari_dtn.volume.writing import JOURNAL, write_image
+from support.permissions import permissions_count, public_folder
 
 if TYPE_CHECKING:
     from napari_dtn.phantom import Phantom
@@ -295,3 +296,128 @@ def test_labels_of_an_image_have_a_plain_name(
     words = ["segment", str(tmp_path / "em.zarr"), "--into", str(tmp_path / "em.zarr"), "--name", name]
     assert main(words) == 2
     assert "give a plain one" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.fixture
+def slices(files: tuple[str, str], tmp_path: Path) -> Path:
+    folder = tmp_path / "slices"
+    folder.mkdir()
+    for z, plane in enumerate(tifffile.imread(files[0])):
+        tifffile.imwrite(folder / f"{z}.tif", plane)
+    return folder
+
+
+def test_a_report_does_not_come_among_the_slices(
+    slices: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(slices.iterdir())
+    assert main(["warp", str(slices), "--model", str(tiny_model), "-o", str(slices)]) == 2
+    assert "which is read; choose another folder" in " ".join(capsys.readouterr().err.split())
+    assert sorted(slices.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("command", "target"),
+    [
+        (["info", "IMAGE", "--json"], "IMAGE"),
+        (["info", "TINY", "--json"], "TINY"),
+        (["evaluate", "IMAGE", "LABELS", "--kind", "labels", "--json"], "LABELS"),
+        (["evaluate", "IMAGE", "LABELS", "--kind", "boundary", "--plot"], "IMAGE"),
+        (["evaluate", "SLICES", "LABELS", "--kind", "boundary", "--plot"], "SLICES/curves.png"),
+        (["predict", "IMAGE", "--model", "TINY", "-o", "NEW", "--json"], "TINY"),
+        (["segment", "IMAGE", "--image", "SLICES", "-o", "NEW", "--json"], "SLICES/2.tif"),
+        (["warp", "IMAGE", "--model", "TINY", "--truth", "LABELS", "-o", "NEW", "--json"], "LABELS"),
+        (["shapes", "LABELS", "-o", "NEW", "--json"], "LABELS"),
+        (["export", "TINY", "--to", "onnx", "-o", "NEW", "--json"], "TINY"),
+        (["demo", "--headless", "--model", "TINY", "-o", "NEW", "--json"], "TINY"),
+        (["train", "--images", "IMAGE", "--labels", "LABELS", "-o", "NEW", "--json"], "LABELS"),
+        (["train", "--from", "TINY", "-o", "NEW", "--json"], "TINY"),
+        (["train", "--from", "TINY", "--labels-kind", "classes", "-o", "NEW", "--json"], "TINY"),
+        (["train", "--dataset", "voc", "SLICES", "-o", "NEW", "--json"], "SLICES/0.tif"),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, list) else words,
+)
+def test_a_result_does_not_replace_what_is_read(
+    files: tuple[str, str],
+    slices: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    command: list[str],
+    target: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model = tmp_path / "tiny.safetensors"
+    model.write_bytes(tiny_model.read_bytes())
+    names = {"IMAGE": files[0], "LABELS": files[1], "TINY": str(model), "SLICES": str(slices)}
+    named = {**names, "NEW": str(tmp_path / "new.safetensors")}
+    *folder, name = target.split("/")
+    there = Path(*(named[one] for one in folder), named.get(name, name))
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    assert main([*(named.get(word, word) for word in command), str(there)]) == 2
+    assert "which is read" in " ".join(capsys.readouterr().err.split())
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
+def test_a_folder_is_no_file_for_a_result(
+    files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["info", files[0], "--json", str(tmp_path)]) == 2
+    assert "is a folder; give a file in it" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "is a folder; give the file of the model, such as"),
+        ("model", "must end in .safetensors, such as"),
+        ("model.pt", "model.pt.safetensors"),
+        ("labels.tif/m.safetensors", "labels.tif is a file, not a folder"),
+        ("labels.tif/new/m.safetensors", "labels.tif is a file, not a folder"),
+        ("there.safetensors", "choose another name, or replace it with --overwrite"),
+        ("begun.safetensors", "go on with it by --resume, or begin anew with --overwrite"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["ids", "classes"])
+def test_a_training_that_could_not_be_written_does_not_begin(
+    files: tuple[str, str],
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    message: str,
+    kind: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def read(*_: object) -> None:
+        raise AssertionError("the data are read")
+
+    state = "begun.resume.safetensors" if kind == "ids" else "begun.teaching/latest.resume.safetensors"
+    for there in ("there.safetensors", state):
+        (tmp_path / there).parent.mkdir(exist_ok=True)
+        (tmp_path / there).touch()
+    monkeypatch.setattr("napari_dtn.volume.opening.open_volume", read)
+    out = tmp_path / name
+    images = ["train", "--images", files[0], "--labels", files[1], "-o", str(out)]
+    teaching = [*images, "--labels-kind", "classes", "--from", str(tiny_model)]
+    assert main(training(files, out) if kind == "ids" else teaching) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_training_does_not_begin_where_the_user_may_not_write(
+    files: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with public_folder() as folder:
+        folder.chmod(0o555)
+        with permissions_count():
+            assert main(training(files, folder / "new" / "m.safetensors")) == 2
+    assert f"you may not write in {folder}" in " ".join(capsys.readouterr().err.split())
+
+
+def test_resuming_where_there_is_nothing_begins_anew_and_says_so(
+    files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = training(files, tmp_path / "m.safetensors", "--iterations", "1", "--resume")
+    assert main(command) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "There is no" in said
+    assert "m.resume.safetensors to go on with: the training begins anew." in said

@@ -87,3 +87,12 @@ def test_bad_input_is_one_line(
 ) -> None:
     assert main([*command, *more]) == 2
     assert words in " ".join(capsys.readouterr().err.split())
+
+
+def test_resuming_where_there_is_nothing_begins_anew_and_says_so(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "-o", str(tmp_path / "taught.safetensors"), "--resume"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "There is no unfinished training in" in said
+    assert "taught.teaching to go on with: it begins anew." in said

@@ -1,4 +1,4 @@
-"""Files on the disk itself, where a machine that loses its power finds them again."""
+"""Files on the disk itself: whether they can be written there, and found again after a loss of power."""
 
 from __future__ import annotations
 
@@ -10,6 +10,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a file whose folder cannot be made, or may not be written in; nothing is made.
+
+    Raises
+    ------
+    NotADirectoryError
+        What should be a folder is a file.
+    PermissionError
+        The user may not write there.
+    """
+    # os.path, unlike Path, takes what lies in a closed folder for missing.
+    there = next(folder for folder in path.absolute().parents if os.path.exists(folder))  # noqa: PTH110
+    if not there.is_dir():
+        raise NotADirectoryError(
+            f"{path} cannot be written: {there} is a file, not a folder; choose another."
+        )
+    if not os.access(there, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise PermissionError(
+            f"{path} cannot be written: you may not write in {there}; choose another folder."
+        )
 
 
 def make_durable(folder: Path, files: Iterable[Path]) -> None:

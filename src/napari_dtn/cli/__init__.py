@@ -40,6 +40,7 @@ _BAD_INPUT = (
     FileExistsError,
     NotADirectoryError,
     IsADirectoryError,
+    PermissionError,
 )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from napari_dtn.cli.options import JsonOption, Switch
-from napari_dtn.cli.terminal import progress, say, write_json
+from napari_dtn.cli.terminal import check_target, progress, say, write_json
 from napari_dtn.words import progress_words
 
 
@@ -35,6 +35,7 @@ def demo(
     """
     from napari_dtn.demo import run_demo, show_demo
 
+    check_target(json_, model)
     with progress("slices") as report:
         result = run_demo(
             output, model, quick, lambda event: report(progress_words(event), event.done, event.total)

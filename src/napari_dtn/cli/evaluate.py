@@ -11,7 +11,7 @@ from napari_dtn.cli.classes import scores_of_volume, scores_on_images
 from napari_dtn.cli.info import is_model
 from napari_dtn.cli.opening import open_ids
 from napari_dtn.cli.options import Box, ChannelOption, JsonOption, VoxelSizeOption
-from napari_dtn.cli.terminal import plain, write_json
+from napari_dtn.cli.terminal import check_target, plain, write_json
 from napari_dtn.settings import Device, Precision
 
 
@@ -52,6 +52,8 @@ def evaluate(
     from napari_dtn.evaluate import evaluate
     from napari_dtn.volume.content import open_boundaries
 
+    for target in (json_, plot):
+        check_target(target, prediction, truth)
     if channel is not None and kind != "boundary":
         raise ValueError(f"channel chooses the map of a boundary; leave it out for {kind}.")
     if kind == "boundary":

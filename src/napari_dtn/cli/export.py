@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from napari_dtn.cli.options import JsonOption, Switch
-from napari_dtn.cli.terminal import say, write_json
+from napari_dtn.cli.terminal import check_target, say, write_json
 
 
 def export(
@@ -36,6 +36,7 @@ def export(
     from napari_dtn.export import export
     from napari_dtn.nn.checkpoint import load_model
 
+    check_target(json_, model)
     files = export(load_model(model, "cpu"), to, output, overwrite)
     say(f"Written to {', '.join(map(str, files))}")
     write_json({"output": [str(file) for file in files], "format": to}, json_)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from napari_dtn.cli.options import JsonOption, Reading
-from napari_dtn.cli.terminal import plain, progress, write_json
+from napari_dtn.cli.terminal import check_target, plain, progress, write_json
 from napari_dtn.words import bad_slice_words, checked_words
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def info(
     bad_slices
         Look for black, saturated, blank, duplicated and shifted slices, in at most 500 slices.
     """
+    check_target(json_, path)
     description = _describe_model(path) if is_model(path) else _describe_volume(path, reading, bad_slices)
     if json_ is None:
         for key, value in _in_words(description).items():

@@ -127,6 +127,12 @@ class TrainingInput:
             "--val-z": self.val_z,
         }
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """What is read: the volume and its labels, or the folder of a dataset."""
+        dataset = None if self.dataset is None else str(self.dataset[1])
+        return tuple(path for path in (self.images, self.labels, dataset) if path is not None)
+
 
 # What the images of a dataset need, and what they are usually trained with.
 _DATASETS = {

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from napari_dtn.cli.options import Box, JsonOption, Reading, Switch
-from napari_dtn.cli.terminal import interruptible, progress, say, write_json
+from napari_dtn.cli.terminal import check_target, interruptible, progress, say, write_json
 from napari_dtn.settings import PredictSettings
 from napari_dtn.words import plan_words, progress_words
 
@@ -52,6 +52,7 @@ def predict(
     from napari_dtn.predict import plan, predict
     from napari_dtn.volume.opening import open_volume
 
+    check_target(json_, volume, model)
     opened = open_volume(volume, reading.voxel_size, reading.channel, reading.time)
     loaded = load_model(model, settings.device)
     if dry_run:

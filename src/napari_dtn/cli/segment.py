@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from napari_dtn.cli.opening import open_alone
 from napari_dtn.cli.options import Box, ChannelOption, JsonOption, Switch, VoxelSizeOption
-from napari_dtn.cli.terminal import interruptible, progress, say, write_json
+from napari_dtn.cli.terminal import check_target, interruptible, progress, say, write_json
 from napari_dtn.settings import SegmentSettings
 from napari_dtn.words import duration
 
@@ -59,6 +59,7 @@ def segment(
     from napari_dtn.segmenting import segment_steps
     from napari_dtn.volume.writing import labels_place, list_labels, version_of
 
+    check_target(json_, boundaries, image)
     if (output is None) == (into is None):
         raise ValueError("Say where the labels go: either --output LABELS.zarr or --into IMAGE.zarr.")
     target = output if output is not None else labels_place(into or Path(), name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from napari_dtn.cli.options import JsonOption, Reading, Switch
-from napari_dtn.cli.terminal import interruptible, progress, say, write_json
+from napari_dtn.cli.terminal import check_target, interruptible, progress, say, write_json
 from napari_dtn.settings import ShapeSettings
 
 if TYPE_CHECKING:
@@ -52,10 +52,13 @@ def shapes(
     from napari_dtn.shapes.running import save_steps
     from napari_dtn.shapes.table import save_table
     from napari_dtn.volume.content import check_objects
+    from napari_dtn.volume.guarding import check_folder
     from napari_dtn.volume.opening import open_volume
 
     if ids == ():
         raise ValueError("--ids names no object; give their ids, or leave it out for all of them.")
+    check_target(json_, labels)
+    check_folder(output, labels)
     check_objects(labels)
     volume = open_volume(labels, reading.voxel_size, reading.channel, reading.time)
     objects = _chosen(_measured(volume), ids or (), labels)

@@ -60,12 +60,8 @@ def teach(
     from napari_dtn.nn.checkpoint import load_model
     from napari_dtn.teach.finetune import TeachRequest, finetune
     from napari_dtn.teach.forgetting import phantom_auc, remembered
-    from napari_dtn.teach.library import check_name
 
-    if target.name:
-        check_name(target.name)
-    elif target.output and target.output.exists() and not overwrite:
-        raise FileExistsError(f"{target.output} exists already: give another name, or overwrite it.")
+    _check(target, resume, overwrite)
     model = load_model(parent, settings.device)
     data = _data(chosen, model.card.voxel_size)
     if overwrite:
@@ -77,6 +73,22 @@ def teach(
     if not math.isnan(after):
         say(f"Phantom: score {before:.4f} before, {after:.4f} after")
     return _summary(_keep(run, target, remembered(before, after)))
+
+
+def _check(target: Target, resume: bool, overwrite: bool) -> None:
+    """Refuse, before anything is read, what could not be written at the end, or would be lost."""
+    from napari_dtn.nn.checkpoint import check_savable
+    from napari_dtn.teach.library import check_name
+    from napari_dtn.train import check_output
+
+    if target.output:
+        check_savable(target.output, overwrite)
+    else:
+        check_name(target.name)
+    latest = target.folder / "latest.safetensors"
+    check_output(latest, resume, overwrite or resume)
+    if resume and not any(target.folder.glob(f"{latest.stem}.*")):
+        say(f"There is no unfinished training in {target.folder} to go on with: it begins anew.")
 
 
 def _follow(run: TeachRun) -> None:

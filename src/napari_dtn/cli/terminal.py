@@ -88,6 +88,26 @@ def plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def check_target(target: Path | None, *inputs: str | Path | None) -> None:
+    """Refuse a file for what is found out that would replace what a command reads, before it begins.
+
+    Parameters
+    ----------
+    target
+        The file; ``-`` is standard output, None nothing.
+    inputs
+        Volumes, and models by their name or as files.
+    """
+    if target is None or str(target) == "-":
+        return
+    from napari_dtn.nn.bundled import named_model
+    from napari_dtn.volume.guarding import check_apart
+
+    if target.is_dir():
+        raise IsADirectoryError(f"{target} is a folder; give a file in it, by its name.")
+    check_apart(target, *(str(named_model(str(one)) or one) for one in inputs if one is not None))
+
+
 def write_json(result: Any, target: Path | None) -> None:
     """Write a result to a file, to standard output (``-``), or nowhere (None)."""
     if target is None:

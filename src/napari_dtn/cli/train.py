@@ -12,7 +12,7 @@ from napari_dtn.cli.opening import open_alone
 from napari_dtn.cli.options import JsonOption, Switch, TrainingInput
 from napari_dtn.cli.teaching import Target, is_teaching
 from napari_dtn.cli.teaching import teach as teach_model
-from napari_dtn.cli.terminal import TrainingWatch, interruptible, progress, say, write_json
+from napari_dtn.cli.terminal import TrainingWatch, check_target, interruptible, progress, say, write_json
 from napari_dtn.settings import (
     FineTuneSettings,
     NetworkSettings,
@@ -64,10 +64,14 @@ def train(
     overwrite
         Replace a model or checkpoint that is already there.
     """
-    from napari_dtn.nn.checkpoint import load_model
-    from napari_dtn.train import train
+    from napari_dtn.nn.checkpoint import check_savable, load_model
+    from napari_dtn.train import check_output, checkpoint_of, train
     from napari_dtn.volume.guarding import check_apart
 
+    check_target(json_, *data.paths, from_)
+    if output is not None:
+        check_savable(output, overwrite=True)  # whether it may be replaced depends on what is trained
+        check_apart(output, *data.paths)
     data = _with_kind(data)
     if from_ and is_teaching(data, from_):
         _refuse_ignored({**changed_fields(settings), **changed_fields(network)})
@@ -76,7 +80,9 @@ def train(
         return
     if output is None or name:
         raise ValueError("--output M.safetensors is missing; --name is for a model that annotations teach.")
-    check_apart(output, data.images, data.labels)
+    check_output(output, resume, overwrite)
+    if resume and not checkpoint_of(output).exists():
+        say(f"There is no {checkpoint_of(output)} to go on with: the training begins anew.")
     start = load_model(from_, settings.device) if from_ else None
     shape = _shape(network, arch, data, start)
     steps = train(

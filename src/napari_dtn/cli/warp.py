@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from napari_dtn.cli.opening import open_ids
 from napari_dtn.cli.options import Box, JsonOption, Reading
-from napari_dtn.cli.terminal import interruptible, progress, say, write_json
+from napari_dtn.cli.terminal import check_target, interruptible, progress, say, write_json
 from napari_dtn.settings import PredictSettings
 
 
@@ -42,8 +42,11 @@ def warp(
     from napari_dtn.predict import Predictor
     from napari_dtn.report import write_report
     from napari_dtn.report.page import summary_words
+    from napari_dtn.volume.guarding import check_folder
     from napari_dtn.volume.opening import open_volume
 
+    check_folder(output, volume, truth)
+    check_target(json_, volume, truth, model)
     opened = open_volume(volume, reading.voxel_size, reading.channel, reading.time)
     predictor = Predictor.of(load_model(model, settings.device), opened, settings)
     ids = None if truth is None else open_ids(truth).data

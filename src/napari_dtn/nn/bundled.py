@@ -9,13 +9,13 @@ from pathlib import Path
 import platformdirs
 
 CURRENT = "current"  # a file beside the versions of a name: which of them the name stands for
-_SUFFIX = ".safetensors"
+SUFFIX = ".safetensors"
 
 
 def bundled_models() -> dict[str, Path]:
     """Return the models that come with the package, by name; the default is the first."""
     folder = Path(str(files("napari_dtn").joinpath("weights")))
-    return {path.stem: path for path in sorted(folder.glob(f"*{_SUFFIX}"))}
+    return {path.stem: path for path in sorted(folder.glob(f"*{SUFFIX}"))}
 
 
 def library_folder() -> Path:
@@ -27,7 +27,7 @@ def library_folder() -> Path:
 def library_versions(folder: Path | None = None) -> dict[str, list[Path]]:
     """Return the files of the user's models by name, the newest version first."""
     folder = folder or library_folder()
-    files = sorted(folder.glob(f"*/*{_SUFFIX}"), key=lambda path: path.stem, reverse=True)
+    files = sorted(folder.glob(f"*/*{SUFFIX}"), key=lambda path: path.stem, reverse=True)
     versions: dict[str, list[Path]] = {}
     for path in files:
         if not path.parent.name.startswith("."):

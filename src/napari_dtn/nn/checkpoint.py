@@ -15,8 +15,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from napari_dtn.durable import check_writable
+from napari_dtn.nn.bundled import SUFFIX, known_models, named_model
 from napari_dtn.nn.bundled import bundled_models as bundled_models
-from napari_dtn.nn.bundled import known_models, named_model
 from napari_dtn.nn.devices import resolve_device
 from napari_dtn.nn.dtn import DenseTransformerNetwork, build_network
 from napari_dtn.nn.header import KEY, write_whole
@@ -204,6 +205,30 @@ def save_model(path: str | Path, state: Mapping[str, Tensor], card: ModelCard, h
     floats = {name: t.detach().cpu().float() for name, t in state.items() if t.is_floating_point()}
     stored = {name: _narrow(t) for name, t in floats.items()} if half else floats
     write_tensors(path, stored, {KEY: json.dumps(card.to_json())})
+
+
+def check_savable(path: str | Path, overwrite: bool = False) -> None:
+    """Refuse a path that no model could be written to, before there is one; nothing is made.
+
+    Raises
+    ------
+    ValueError
+        It does not end in ``.safetensors``.
+    FileExistsError
+        There is a file, and ``overwrite`` is not set.
+    IsADirectoryError, NotADirectoryError, PermissionError
+        It is a folder, or its folder cannot be made or written in.
+    """
+    path = Path(path)
+    if path.is_dir():
+        example = path / f"model{SUFFIX}"
+        raise IsADirectoryError(f"{path} is a folder; give the file of the model, such as {example}.")
+    if path.suffix != SUFFIX:
+        example = path.with_name(path.name + SUFFIX)
+        raise ValueError(f"{path} is no name of a model: it must end in {SUFFIX}, such as {example}.")
+    check_writable(path)
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists already: choose another name, or replace it with --overwrite.")
 
 
 def weights_sha256(state: Mapping[str, Tensor]) -> str:

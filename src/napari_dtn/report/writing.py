@@ -16,6 +16,7 @@ from napari_dtn.report.measuring import SliceMeasured, SliceRow, measure
 from napari_dtn.report.page import page
 from napari_dtn.report.structure import Float
 from napari_dtn.settings import Roi
+from napari_dtn.volume.guarding import check_folder
 
 if TYPE_CHECKING:
     from napari_dtn.predict import Predictor
@@ -66,7 +67,13 @@ def write_report(
     ``slices.csv`` has a row for each slice and level, ``structure.csv`` the area change by distance from the
     boundary and by width of the process, ``*.png`` the figures, ``index.html`` all of it in one file. An
     earlier report is replaced.
+
+    Raises
+    ------
+    ValueError
+        The folder is the volume's own.
     """
+    check_folder(output, predictor.volume.path)
     output = Path(output)
     found: list[SliceMeasured] = []
     example: SliceMeasured | None = None

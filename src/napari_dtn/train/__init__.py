@@ -8,10 +8,20 @@ from pathlib import Path
 from napari_dtn.nn.checkpoint import Model
 from napari_dtn.settings import NetworkSettings, TrainSettings
 from napari_dtn.train.data import TrainingData, TrainingSource
-from napari_dtn.train.run import StepDone, Training
+from napari_dtn.train.run import StepDone, Training, check_output, checkpoint_of
 from napari_dtn.train.validation import Validation, validate
 
-__all__ = ["StepDone", "Training", "TrainingData", "TrainingSource", "Validation", "train", "validate"]
+__all__ = [
+    "StepDone",
+    "Training",
+    "TrainingData",
+    "TrainingSource",
+    "Validation",
+    "check_output",
+    "checkpoint_of",
+    "train",
+    "validate",
+]
 
 
 def train(
@@ -59,7 +69,10 @@ def train(
     FileExistsError
         There is a model or checkpoint already, and neither ``resume`` nor ``overwrite`` is set.
     ValueError
-        The network does not fit the data, or the checkpoint belongs to a training with other settings.
+        The network does not fit the data, the checkpoint belongs to a training with other settings, or the
+        output does not end in ``.safetensors``.
+    IsADirectoryError, NotADirectoryError, PermissionError
+        The output is a folder, or its folder cannot be made or written in.
     """
     settings = settings or TrainSettings()
     shape = start.card.network if start else network or NetworkSettings()

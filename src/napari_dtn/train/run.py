@@ -22,6 +22,7 @@ from napari_dtn.metrics import BOUNDARY_RULE
 from napari_dtn.nn.checkpoint import (
     Model,
     ModelCard,
+    check_savable,
     load_json,
     read_tensors,
     save_model,
@@ -99,7 +100,7 @@ class Training:
         self.device = device
         precision = resolve_precision(self.settings.precision, device)
         self.trainee = Trainee(self._fresh_network().to(device), self.settings, precision == "bfloat16")
-        self.checkpoint = self.output.with_suffix(".resume.safetensors")
+        self.checkpoint = checkpoint_of(self.output)
 
     def _fresh_network(self) -> DenseTransformerNetwork:
         with torch.random.fork_rng(devices=[]):
@@ -111,13 +112,9 @@ class Training:
 
     def claim(self, resume: bool, overwrite: bool) -> None:
         """Take over a checkpoint, or make sure that nothing is lost by starting anew."""
+        check_output(self.output, resume, overwrite)
         if resume and self.checkpoint.exists():
             self._restore()
-        elif not overwrite:
-            for path in (self.output, self.checkpoint):
-                if path.exists():
-                    hint = "resume" if path == self.checkpoint else "give another name"
-                    raise FileExistsError(f"{path} exists already: {hint}, or overwrite it.")
 
     def steps(self) -> Iterator[StepDone]:
         """Make all steps that are left."""
@@ -239,6 +236,31 @@ class Training:
             normalisation=self.data.normalisation,
             training=training,
             scores=scores,
+        )
+
+
+def checkpoint_of(output: Path) -> Path:
+    """Return where a training keeps what it resumes from: beside its model."""
+    return output.with_suffix(".resume.safetensors")
+
+
+def check_output(output: Path, resume: bool, overwrite: bool) -> None:
+    """Refuse an output that a training could not be written to at its end, or that would be lost by it.
+
+    Raises
+    ------
+    FileExistsError
+        There is a model or checkpoint, and it is neither gone on with nor to be overwritten.
+    ValueError, OSError
+        As :func:`~napari_dtn.nn.checkpoint.check_savable`.
+    """
+    checkpoint = checkpoint_of(output)
+    resumed = resume and checkpoint.exists()
+    check_savable(output, overwrite or resumed)
+    if checkpoint.exists() and not (overwrite or resumed):
+        raise FileExistsError(
+            f"{checkpoint} exists already, of an unfinished training: go on with it by --resume, or begin "
+            "anew with --overwrite."
         )
 
 

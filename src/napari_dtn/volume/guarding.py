@@ -11,7 +11,7 @@ from napari_dtn.volume.n5 import is_n5
 from napari_dtn.volume.ome_zarr import is_zarr
 from napari_dtn.volume.places import is_remote, place_of
 from napari_dtn.volume.precomputed import is_precomputed
-from napari_dtn.volume.slices import slice_files
+from napari_dtn.volume.slices import SUFFIXES, slice_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,17 +34,37 @@ def check_apart(output: str | Path, *inputs: str | None) -> None:
     Raises
     ------
     ValueError
-        The output is an input, holds one, or is a part of one; for labels and further stores there is room.
+        The output is an input, holds one, or is a part of one: of a store, where there is room for labels and
+        further stores, or a picture among slices.
     """
-    there = Path(output).expanduser().resolve()
-    for one in inputs:
-        read = None if one is None else _local(one)
-        if read is None:
-            continue
-        inside = there.exists() and there.is_relative_to(read) and _is_store(read)
-        part = inside and not any(_is_further(name) for name in there.relative_to(read).parts)
-        if there == read or read.is_relative_to(there) or part:
+    there = _resolved(output)
+    for one, read in _read(inputs):
+        if there == read or read.is_relative_to(there) or _is_part(there, read):
             raise ValueError(f"{output} would be written over {one}, which is read; choose another path.")
+        if _is_among(there, read):
+            raise ValueError(
+                f"{output} would be taken for a slice of {one}, which is read; choose another folder."
+            )
+
+
+def check_folder(folder: str | Path, *inputs: str | None) -> None:
+    """Refuse a folder for several files that is an input itself; it may hold one, or lie in one.
+
+    Parameters as :func:`check_apart`.
+
+    Raises
+    ------
+    ValueError
+        The folder is an input: pictures would lie among its slices, or files replace its own.
+    NotADirectoryError
+        It is a file.
+    """
+    there = _resolved(folder)
+    for one, read in _read(inputs):
+        if there == read:
+            raise ValueError(f"{folder} is {one} itself, which is read; choose another folder.")
+    if there.is_file():
+        raise NotADirectoryError(f"{folder} is a file; choose another folder.")
 
 
 def state_of(path: str) -> dict[str, int]:
@@ -64,6 +84,29 @@ def state_of(path: str) -> dict[str, int]:
         "input_bytes": sum(one.st_size for one in found),
         "input_modified": max(one.st_mtime_ns for one in found),
     }
+
+
+def _resolved(path: str | Path) -> Path:
+    return Path(path).expanduser().resolve()
+
+
+def _read(inputs: Iterable[str | None]) -> Iterator[tuple[str, Path]]:
+    """Yield the inputs that lie on this machine, with their places."""
+    for one in inputs:
+        place = None if one is None else _local(one)
+        if one is not None and place is not None:
+            yield one, place
+
+
+def _is_part(there: Path, read: Path) -> bool:
+    """Whether something lies in a store, and is not beside the volume in it."""
+    inside = there.exists() and there.is_relative_to(read) and _is_store(read)
+    return inside and not any(_is_further(name) for name in there.relative_to(read).parts)
+
+
+def _is_among(there: Path, read: Path) -> bool:
+    """Whether something would be one of the slices in a folder."""
+    return there.parent == read and there.suffix.lower() in SUFFIXES and not _is_store(read)
 
 
 def _local(path: str) -> Path | None:

@@ -373,7 +373,7 @@ def test_a_folder_is_no_file_for_a_result(
         ("model.pt", "model.pt.safetensors"),
         ("labels.tif/m.safetensors", "labels.tif is a file, not a folder"),
         ("labels.tif/new/m.safetensors", "labels.tif is a file, not a folder"),
-        ("there.safetensors", "choose another name, or replace it with --overwrite"),
+        ("there.safetensors", "give another name, or replace it with --overwrite"),
         ("begun.safetensors", "go on with it by --resume, or begin anew with --overwrite"),
     ],
 )

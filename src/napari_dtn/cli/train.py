@@ -70,8 +70,9 @@ def train(
 
     check_target(json_, *data.paths, from_)
     if output is not None:
+        if not output.is_dir():
+            check_apart(output, *data.paths)
         check_savable(output, overwrite=True)  # whether it may be replaced depends on what is trained
-        check_apart(output, *data.paths)
     data = _with_kind(data)
     if from_ and is_teaching(data, from_):
         _refuse_ignored({**changed_fields(settings), **changed_fields(network)})

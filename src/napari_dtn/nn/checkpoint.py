@@ -228,7 +228,7 @@ def check_savable(path: str | Path, overwrite: bool = False) -> None:
         raise ValueError(f"{path} is no name of a model: it must end in {SUFFIX}, such as {example}.")
     check_writable(path)
     if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists already: choose another name, or replace it with --overwrite.")
+        raise FileExistsError(f"{path} exists already: give another name, or replace it with --overwrite.")
 
 
 def weights_sha256(state: Mapping[str, Tensor]) -> str:

@@ -12,6 +12,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def may(path: Path, mode: int) -> bool:
+    """Whether the user may do what the flags of :func:`os.access` say."""
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+def check_readable(path: Path) -> None:
+    """Refuse with a PermissionError what may not be read, or lies in a folder that may not be looked into."""
+    # os.path, unlike Path, takes what lies in a closed folder for missing.
+    there = next(one for one in (path.absolute(), *path.absolute().parents) if os.path.exists(one))  # noqa: PTH110
+    needed = (os.X_OK if there.is_dir() else 0) | (os.R_OK if there == path.absolute() else 0)
+    if not may(there, needed):
+        raise PermissionError(
+            f"{path} may not be read: you have no permission for {there}; ask its owner, or choose a copy."
+        )
+
+
 def check_writable(path: Path) -> None:
     """Refuse a file whose folder cannot be made, or may not be written in; nothing is made.
 
@@ -28,7 +44,7 @@ def check_writable(path: Path) -> None:
         raise NotADirectoryError(
             f"{path} cannot be written: {there} is a file, not a folder; choose another."
         )
-    if not os.access(there, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+    if not may(there, os.W_OK | os.X_OK):
         raise PermissionError(
             f"{path} cannot be written: you may not write in {there}; choose another folder."
         )

@@ -23,6 +23,7 @@ from napari_dtn.volume.formats import sniff
 from napari_dtn.volume.geometry import name_axes, nanometres, to_zyx
 from napari_dtn.volume.lazy import to_dask
 from napari_dtn.volume.opening import open_volume, volume_from_array
+from support.permissions import permissions_count, public_folder
 from support.volumes import check, stack
 
 DTYPES = ["u1", "u2", "u4", "u8", "i2", "i4", "i8", "f4", "f8", "?"]
@@ -344,3 +345,22 @@ def test_axes_that_ilastik_states(tmp_path: Path):
     for channel in range(2):
         found = open_volume(f"{tmp_path}/probabilities.h5::/exported_data", channel=channel)
         np.testing.assert_array_equal(found.data, image[..., channel])
+
+
+def test_what_may_not_be_read_says_so(tmp_path: Path) -> None:
+    with public_folder() as folder:
+        closed = folder / "closed"
+        closed.mkdir()
+        for place in (folder / "em.tif", closed / "em.tif"):
+            tifffile.imwrite(place, stack((2, 20, 30)), photometric="minisblack")
+        (folder / "em.tif").chmod(0o200)
+        closed.chmod(0o600)
+        with permissions_count():
+            for place, named in ((folder / "em.tif", folder / "em.tif"), (closed / "em.tif", closed)):
+                with pytest.raises(
+                    PermissionError, match=rf"em\.tif may not be read.*permission for {named};"
+                ):
+                    open_volume(place)
+            assert sniff(folder / "em.tif"), "napari asks us, and shows what is said"
+            with pytest.raises(FileNotFoundError):
+                open_volume(folder / "nothing.tif")

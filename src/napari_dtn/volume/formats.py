@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_dtn.durable import check_readable
 from napari_dtn.volume import hdf5, mrc, n5, ome_zarr, slices, tiff
 from napari_dtn.volume.hdf5 import open_hdf5
 from napari_dtn.volume.mrc import open_mrc
@@ -15,8 +17,6 @@ from napari_dtn.volume.slices import open_slices, slice_files
 from napari_dtn.volume.tiff import open_tiff
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari_dtn.volume.lazy import Found
     from napari_dtn.volume.places import Place
 
@@ -31,11 +31,15 @@ def locate(path: str | Path) -> tuple[Place, str]:
     ------
     FileNotFoundError
         There is nothing at the path.
+    PermissionError
+        It may not be read.
     ValueError
         The path is a URL that cannot be read.
     """
     file, _, inner = str(path).partition("::")
     place = place_of(file)
+    if isinstance(place, Path) and not is_remote(place):
+        check_readable(place)
     if _is_container(place) or place.exists():
         return place, inner
     for parent in place.parents:
@@ -88,6 +92,8 @@ def sniff(path: str | Path) -> bool:
     """Tell, from names alone, whether a path could be a volume that opens."""
     try:
         place, _ = locate(path)
+    except PermissionError:
+        return Path(path).suffix.lower() in _FILES  # whoever opens it is told
     except (OSError, ValueError):
         return False
     if _is_container(place):

@@ -101,6 +101,10 @@ def test_an_interrupted_prediction_is_finished_by_the_same_command(
         assert main(command) == 130
     assert "what was finished is kept" in capsys.readouterr().err
     assert 2 <= len((out / JOURNAL).read_text().splitlines()) < 4
+    for more, words in (((), "would be gone on with"), (("--overwrite",), "would be replaced")):
+        assert main([*command, "--dry-run", *more]) == 0
+        assert f"{out.name} " in (said := " ".join(capsys.readouterr().err.split()))
+        assert words in said
     assert main([*command, "--overlap", "9"]) == 2
     assert "settings.overlap was 16 and is 9" in capsys.readouterr().err
     assert main(command) == 0

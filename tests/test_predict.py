@@ -227,3 +227,16 @@ def test_a_network_that_looks_at_neighbouring_slices_gets_them(tiny_phantom: Pha
         with torch.no_grad():
             logits = model.network(torch.from_numpy(stack[slices][None].astype(np.float32)))
         np.testing.assert_allclose(predictor.predict(z)[0], torch.sigmoid(logits)[0, 0].numpy(), atol=1e-5)
+
+
+def test_an_overlap_that_was_asked_for_and_is_too_large_is_said(
+    tiny_model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, volume = (
+        load_model(tiny_model),
+        volume_from_array(np.arange(4096, dtype=np.uint16).reshape(1, 64, 64)),
+    )
+    assert Predictor.of(model, volume, PredictSettings(backend="eager")).settings.overlap == 16
+    assert not caplog.records, "the default is"
+    Predictor.of(model, volume, PredictSettings(backend="eager", overlap=200))
+    assert "overlap is 200, and tiles of 32 overlap by half of that at most: 16 is taken." in caplog.text

@@ -58,6 +58,8 @@ def predict(
     if dry_run:
         planned = plan(loaded, opened, box.roi, settings)
         say(plan_words(planned))
+        if output.exists():
+            say(_fate(output, overwrite))
         write_json(asdict(planned), json_)
         return
     tiles = predict(loaded, opened, output, box.roi, settings, overwrite, workers, scheduler)
@@ -72,3 +74,14 @@ def predict(
         "slices_per_s": event.rate,
     }
     write_json(result, json_)
+
+
+def _fate(output: Path, overwrite: bool) -> str:
+    """Say what would become of an output that is there."""
+    from napari_dtn.predict.output import is_unfinished
+
+    if overwrite:
+        return f"{output} exists, and would be replaced."
+    if is_unfinished(output):
+        return f"{output} is unfinished, and would be gone on with."
+    return f"{output} exists, and would be refused without --overwrite."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,8 @@ from napari_dtn.volume.intensity import Intensity, estimate_intensity
 from napari_dtn.volume.opening import Volume
 from napari_dtn.volume.tiles import TileGrid
 from napari_dtn.warp import Warp
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,13 @@ class Predictor:
                 "choose a model with one input channel."
             )
         overlap = min(settings.overlap, model.card.patch_size // 2)
+        if overlap < settings.overlap != PredictSettings().overlap:  # it was asked for
+            logger.warning(
+                "overlap is %d, and tiles of %d overlap by half of that at most: %d is taken.",
+                settings.overlap,
+                model.card.patch_size,
+                overlap,
+            )
         grid = TileGrid(volume.shape[1], volume.shape[2], model.card.patch_size, overlap)
         intensity = intensity or estimate_intensity(volume)
         source = Source(volume.data, intensity, shape.context)

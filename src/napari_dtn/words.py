@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from napari_dtn.settings import VoxelSize
@@ -102,6 +102,18 @@ def duration(seconds: float) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Name what differs, at any depth: ``settings.prior was 0.6 and is 0.5``."""
+    found = []
+    for name in sorted(before.keys() | now.keys()):
+        was, is_now = before.get(name), now.get(name)
+        if isinstance(was, Mapping) and isinstance(is_now, Mapping):
+            found += changes(was, is_now, f"{prefix}{name}.")
+        elif was != is_now:
+            found.append(f"{prefix}{name} was {was} and is {is_now}")
+    return found
 
 
 def size_words(voxel_size: VoxelSize) -> str:

@@ -22,6 +22,7 @@ from napari_dtn.predict.journal import Journal
 from napari_dtn.predict.pipeline import BlockDone
 from napari_dtn.settings import Box, VoxelSize
 from napari_dtn.volume.writing import JOURNAL, KEY, UNFINISHED, create_image, read_attributes
+from napari_dtn.words import changes
 
 CHUNK = 512  # pixels of a side: one file
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -250,12 +251,7 @@ def recorded_settings(path: str | Path) -> dict[str, Any]:
 
 
 def _check_same(path: Path, wanted: Wanted) -> None:
-    before, now = _facts(read_attributes(path)), _facts(wanted.attributes)
-    changed = [
-        f"{name} was {before.get(name)} and is {now.get(name)}"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
-    ]
+    changed = changes(_facts(read_attributes(path)), _facts(wanted.attributes))
     if changed:
         raise ValueError(
             f"{path} is unfinished and cannot be gone on with, since something has changed: "

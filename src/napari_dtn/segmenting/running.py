@@ -44,6 +44,7 @@ from napari_dtn.volume.guarding import check_apart
 from napari_dtn.volume.intensity import estimate_intensity
 from napari_dtn.volume.opening import Volume, open_volume
 from napari_dtn.volume.writing import check_deletable, delete_image, read_attributes, write_labels
+from napari_dtn.words import changes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -216,11 +217,7 @@ def _facts(source: Source, settings: SegmentSettings) -> dict[str, Any]:
 
 def _check_same(folder: Path, facts: dict[str, Any]) -> None:
     before = json.loads((folder / "facts.json").read_text())
-    changed = [
-        f"{name} was {before.get(name)} and is {facts[name]}"
-        for name in facts
-        if before.get(name) != facts[name]
-    ]
+    changed = changes(before, facts)
     if changed:
         raise ValueError(
             f"{folder} holds work begun otherwise: {'; '.join(changed)}. Give what it was begun with, or "

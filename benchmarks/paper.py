@@ -173,8 +173,9 @@ def widths(options: argparse.Namespace) -> Rows:
     image = torch.randn(4, 3, 224, 224)
     networks = {n: build_network(replace(DTN, context=1, base_channels=n)).to(device) for n in WIDTHS}
     runners = {n: torch_runner(network.eval(), device) for n, network in networks.items()}
-    work = {str(n): lambda r=r: r(image) for n, r in runners.items()}
-    seconds = _seconds_in_turns(work, 5 if options.quick else 40)
+    seconds = _seconds_in_turns(
+        {str(n): lambda r=r: r(image) for n, r in runners.items()}, 5 if options.quick else 40
+    )
     return [
         {
             "channels": n,

@@ -152,8 +152,9 @@ def train_model(
     """Train into a file, or go on where an earlier run ended; return the seconds that it took."""
     settings = replace(experiment.training, seed=seed)
     began = time.monotonic()
-    how = {"network": experiment.network, "settings": settings, "start": start}
-    steps = train(data, path, **how, resume=True, overwrite=True)
+    steps = train(
+        data, path, network=experiment.network, settings=settings, start=start, resume=True, overwrite=True
+    )
     for event in steps:
         if event.iteration % 100 == 0 or event.validation:
             score = f", score {event.validation.score:.4f}" if event.validation else ""

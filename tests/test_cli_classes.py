@@ -124,19 +124,28 @@ def test_class_maps_of_a_volume(
     assert "does not name its classes" in capsys.readouterr().err
 
 
-VOC_TRAINING = ["train", "--dataset", "voc", "VOC", "-o", "m"]
+VOC_TRAINING = ["train", "--dataset", "voc", "VOC", "-o", "m.safetensors"]
 VOC_EVALUATION = ["evaluate", "TINY", "VOC", "--kind", "classes"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "--dataset", "voc", "nowhere", "-o", "m"], "nowhere is no folder; check the path"),
-        (["train", "--dataset", "voc", "PARENT", "-o", "m"], "has no folder JPEGImages; give the one that"),
-        (["train", "--dataset", "coco", "VOC", "-o", "m"], "coco"),
+        (
+            ["train", "--dataset", "voc", "nowhere", "-o", "m.safetensors"],
+            "nowhere is no folder; check the path",
+        ),
+        (
+            ["train", "--dataset", "voc", "PARENT", "-o", "m.safetensors"],
+            "has no folder JPEGImages; give the one that",
+        ),
+        (["train", "--dataset", "coco", "VOC", "-o", "m.safetensors"], "coco"),
         ([*VOC_TRAINING, "--val-z", "0:1"], "--val-z belongs to a volume"),
         ([*VOC_TRAINING, "--n-classes", "2"], "n_classes is 2; PASCAL VOC needs"),
-        (["train", "--images", "i.tif", "--train-z", "0:1", "-o", "m"], "--labels, --val-z missing: train"),
+        (
+            ["train", "--images", "i.tif", "--train-z", "0:1", "-o", "m.safetensors"],
+            "--labels, --val-z missing: train",
+        ),
         (VOC_EVALUATION, "tiny predicts boundary, and not the 21 classes"),
         ([*VOC_EVALUATION, "--z", "1:2"], "images are scored as a whole"),
         ([*VOC_EVALUATION, "--plot", "p.png"], "classes have none"),

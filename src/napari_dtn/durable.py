@@ -17,10 +17,18 @@ def may(path: Path, mode: int) -> bool:
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
+def _nearest(path: Path) -> Path:
+    """What of a path there is: itself, or the first of its folders that exists."""
+    above = (path, *path.parents)
+    # os.path, unlike Path, takes what lies in a closed folder for missing.
+    return next((one for one in above if os.path.exists(one)), above[-1])  # noqa: PTH110
+
+
 def check_readable(path: Path) -> None:
     """Refuse with a PermissionError what may not be read, or lies in a folder that may not be looked into."""
-    # os.path, unlike Path, takes what lies in a closed folder for missing.
-    there = next(one for one in (path.absolute(), *path.absolute().parents) if os.path.exists(one))  # noqa: PTH110
+    there = _nearest(path.absolute())
+    if not there.exists():  # a drive that is not there, say: whoever opens it is told
+        return
     needed = (os.X_OK if there.is_dir() else 0) | (os.R_OK if there == path.absolute() else 0)
     if not may(there, needed):
         raise PermissionError(
@@ -38,8 +46,7 @@ def check_writable(path: Path) -> None:
     PermissionError
         The user may not write there.
     """
-    # os.path, unlike Path, takes what lies in a closed folder for missing.
-    there = next(folder for folder in path.absolute().parents if os.path.exists(folder))  # noqa: PTH110
+    there = _nearest(path.absolute().parent)
     if not there.is_dir():
         raise NotADirectoryError(
             f"{path} cannot be written: {there} is a file, not a folder; choose another."

@@ -651,6 +651,16 @@ def test_objects_follow_the_voxels_of_the_volume_and_another_one_is_noticed(room
         assert len(kept.levels) == len(open_volume(tmp_path / "session" / "objects.zarr").levels)
 
 
+def test_a_folder_whose_metadata_are_damaged_is_let_go_of(rooms, tmp_path: Path, monkeypatch) -> None:
+    options = {"boundaries": rooms.boundaries, "folder": tmp_path / "session"}
+    ClickSession(rooms.volume, **options).close()
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_dtn.session.store.open_volume", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            ClickSession(rooms.volume, **options)
+    ClickSession(rooms.volume, **options).close()
+
+
 def test_a_session_that_cannot_be_opened_lets_go_of_its_folder(rooms, tmp_path: Path) -> None:
     def broken(*_: object) -> None:
         raise OSError("the share is away")

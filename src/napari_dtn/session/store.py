@@ -101,7 +101,11 @@ def _opened(folder: Path, volume: Volume) -> Store:
     begun = (folder / f"{OBJECTS}.zarr").exists()
     levels = {name: _levels(folder, name, volume) for name in _DTYPES}
     history = History(folder / JOURNAL, levels[OBJECTS][0], {ANNOTATIONS: levels[ANNOTATIONS][0]})
-    return Store(history, levels, tuple(_remarks(folder, volume)) if begun else ())
+    try:
+        return Store(history, levels, tuple(_remarks(folder, volume)) if begun else ())
+    except BaseException:
+        history.close()
+        raise
 
 
 def _remarks(folder: Path, volume: Volume) -> Iterator[str]:

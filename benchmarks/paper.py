@@ -10,6 +10,7 @@
     python benchmarks/paper.py prove        three seeds, 10,000 iterations: the best three warps, or NAME…
     python benchmarks/paper.py best         longer, with a slice of context: what the bundled models come from
     python benchmarks/paper.py folds        two models that each saw half, for benchmarks/train_edges.py
+    python benchmarks/paper.py tiles        the models of `best`, all on tiles of both sizes
     python benchmarks/paper.py slices       whole slices instead of tiles
     python benchmarks/paper.py where        the scores without the pixels near which the truth changes
     python benchmarks/paper.py ceiling      the bundled models averaged over mirror images and with each other
@@ -46,12 +47,15 @@ from napari_dtn.nn.dtn import build_network
 from napari_dtn.nn.optimise import Trainee
 from napari_dtn.nn.torch_runner import torch_runner
 from napari_dtn.pictures import save_slice
+from napari_dtn.settings import PredictSettings
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
     from experiments import Experiment
+
+    from napari_dtn.nn.checkpoint import Model
 
 Rows = list[dict[str, Any]]
 VOC = Path("../shared/data/VOCdevkit/VOC2012")
@@ -207,16 +211,34 @@ def _seconds_in_turns(work: dict[str, Callable[[], Any]], rounds: int) -> dict[s
 
 def slices(options: argparse.Namespace) -> Rows:
     """Predict whole slices with models that were trained on tiles."""
-    volume, labels = runs.volume_and_labels(options.data)
-    side, rows = max(volume.shape[1:]), []
+    side, rows = max(runs.volume_and_labels(options.data)[0].shape[1:]), []
     for experiment in FIGURE3:
         model = load_model(runs.trained("figure3", experiment, options))
         for size in (model.card.patch_size, side):
-            sized = replace(model, card=replace(model.card, patch_size=size))
             settings = replace(runs.SCORED, batch_size=4 if size < side else 1)
-            histogram, _ = runs.score(sized, volume, labels, runs.tested(options), settings)
-            rows.append({"name": experiment.name, "tile": size, **asdict(histogram.scores())})
+            rows.append({"name": experiment.name, **_scored_on_tiles(model, size, settings, options)})
     return rows
+
+
+def tiles(options: argparse.Namespace) -> Rows:
+    """Score the best models alike, on tiles of every size that one of them was trained on."""
+    models = {e.name: load_model(runs.trained("best", e, options)) for e in BEST + GROWN}
+    sizes = sorted({model.card.patch_size for model in models.values()})
+    return [
+        {"name": name, **_scored_on_tiles(model, size, settings, options), "overlap": settings.overlap}
+        for name, model in models.items()
+        for size in sizes
+        for settings in (runs.SCORED, PredictSettings())
+    ]
+
+
+def _scored_on_tiles(
+    model: Model, size: int, settings: PredictSettings, options: argparse.Namespace
+) -> dict[str, Any]:
+    volume, labels = runs.volume_and_labels(options.data)
+    sized = replace(model, card=replace(model.card, patch_size=size))
+    histogram, _ = runs.score(sized, volume, labels, runs.tested(options), settings)
+    return {"tile": size, **asdict(histogram.scores())}
 
 
 def where(options: argparse.Namespace) -> Rows:
@@ -304,6 +326,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Rows]] = {
         prove,
         best,
         folds,
+        tiles,
         slices,
         where,
         ceiling,

@@ -181,7 +181,7 @@ def test_a_time_point_is_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[st
     movie = np.random.default_rng(0).integers(0, 255, (2, 3, 40, 48), np.uint8)
     tifffile.imwrite(tmp_path / "m.tif", movie, imagej=True, metadata={"axes": "TZYX"})
     assert main(["info", str(tmp_path / "m.tif")]) == 2
-    assert "has 2 time points; choose one with time=0 to 1" in capsys.readouterr().err
+    assert "has 2 time points; choose one with --time 0 to 1" in capsys.readouterr().err
     assert main(["info", str(tmp_path / "m.tif"), "--time", "1", "--json", "-"]) == 0
     described = json.loads(capsys.readouterr().out)
     assert described["shape"] == [3, 40, 48]

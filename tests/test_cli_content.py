@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ from napari_dtn.annotate import open_annotations
 from napari_dtn.cli import BAD_INPUT, DONE, main
 from napari_dtn.metrics import boundary_target
 from napari_dtn.nn.checkpoint import load_card
+from napari_dtn.recipes import Input, click_recipe
+from napari_dtn.settings import ClickSettings
 from napari_dtn.volume.content import (
     check_boundaries,
     check_probabilities,
@@ -192,6 +195,20 @@ def test_the_boundary_among_classes_is_segmented(run, tmp_path: Path, capsys) ->
     assert (open_volume(tmp_path / "out.zarr").data.compute() == labels).all()
 
 
+def test_a_click_folder_is_opened_again_on_one_channel_and_one_class(
+    run, folder: Path, tmp_path: Path, capsys
+) -> None:
+    image = Input("channels.tif", PLACE["voxel_size"], 1)
+    recipe = click_recipe(image, "named.zarr", "", tmp_path / "s", ClickSettings(), tmp_path / "out.zarr")
+    words = shlex.split(recipe.command)[1:]
+    assert words[words.index("--image") :][5:8] == ["6", "--image-channel", "1"]
+    assert run(*words) == DONE
+    assert read_attributes(tmp_path / "out.zarr")["image_channel"] == 1
+    exec(recipe.python, {})
+    assert "in work: 0 voxels" in capsys.readouterr().out
+    assert (tmp_path / "s" / "objects.zarr").is_dir()
+
+
 def test_the_boundary_among_classes_is_scored(run, capsys) -> None:
     evaluate = ["ids.zarr", "--kind", "boundary", "--json", "-"]
     for words in (["named.zarr"], ["unnamed.zarr", "--channel", "1"], ["channels.tif", "--channel", "0"]):
@@ -239,7 +256,7 @@ UNKNOWN = "has the classes 0 inside, 1 nucleus, 2 mito, and none is called bound
         ),
         (
             ["segment", "one.zarr", "-o", "OUT.zarr", "--image", "channels.tif"],
-            "2 channels; save the one that",
+            "2 channels; choose one with --image-channel 0 to 1",
         ),
     ],
 )
@@ -261,7 +278,7 @@ def test_a_model_is_trained_on_a_channel(run, capsys) -> None:
         "OUT.safetensors",
     ]
     assert run(*command) == BAD_INPUT
-    assert "choose one with channel=0 to 1" in said(capsys)
+    assert "choose one with --channel 0 to 1" in said(capsys)
     assert run(*command, "--channel", "1") == DONE
 
 

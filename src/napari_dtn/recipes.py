@@ -52,8 +52,16 @@ class Input:
     @property
     def options(self) -> list[str]:
         """How a command is told its voxel size and its channel."""
-        channel = [] if self.channel is None else ["--channel", str(self.channel)]
-        return [*(["--voxel-size", *map(str, self.voxel_size)] if self.voxel_size else []), *channel]
+        return self._options("--channel")
+
+    @property
+    def seen(self) -> list[str]:
+        """How a command is told that it is what boundaries come from."""
+        return ["--image", self.path, *self._options("--image-channel")]
+
+    def _options(self, channel: str) -> list[str]:
+        size = [] if self.voxel_size is None else ["--voxel-size", *map(str, self.voxel_size)]
+        return [*size, *([] if self.channel is None else [channel, str(self.channel)])]
 
     @property
     def opened(self) -> str:
@@ -168,10 +176,9 @@ def click_recipe(
     output
         Where the command puts the objects of the whole volume, a .zarr folder.
     """
-    seen = ["--image", image.path] if image.channel is None else []  # which has no word for a channel
-    segmented = ["--output", str(output), *seen, "--prior", str(settings.threshold)]
+    segmented = ["--output", str(output), *image.seen, "--prior", str(settings.threshold)]
     if boundaries:
-        given = f"boundaries=StoredBoundaries.of(dtn.open_volume({boundaries!r}), volume)"
+        given = f"boundaries=StoredBoundaries.of(open_boundaries({boundaries!r}), volume)"
         commands = [["napari-dtn", "segment", boundaries, *segmented]]
     else:
         given = f"dtn.load_model({model!r})"
@@ -255,6 +262,7 @@ _CLICK = """\
 import napari_dtn as dtn
 from napari_dtn.session.boundaries import StoredBoundaries
 from napari_dtn.settings import ClickSettings
+from napari_dtn.volume.content import open_boundaries
 
 volume = {opened}
 session = dtn.ClickSession(

@@ -529,6 +529,18 @@ def test_a_box_is_kept_by_an_object_that_was_there_before_it(session, rooms) -> 
     assert (labels == 1)[before == 1].all(), "what it was outside of the box stays"
 
 
+def test_what_no_boundaries_are_like_is_refused(rooms) -> None:
+    """Ids by their type, and an image by its values, when they are first read."""
+    shape = rooms.volume.shape
+    with pytest.raises(ValueError, match="holds int64, as ids do"):
+        StoredBoundaries(np.zeros(shape, np.int64), shape)
+    window = slice(0, 8), slice(0, 8)
+    grey = StoredBoundaries(np.full(shape, 131.0, np.float32), shape)
+    with pytest.raises(ValueError, match="hold 131 to 131, and probabilities are 0 to 1"):
+        grey.read(0, *window)
+    assert StoredBoundaries(np.full(shape, 65535, np.uint16), shape).read(0, *window).max() == 1
+
+
 def test_an_object_that_leaves_the_boundaries_goes_on_inside_of_them(rooms, tmp_path: Path) -> None:
     part = StoredBoundaries(rooms.boundaries._array[4:8, :64], rooms.volume.shape, (4, 0, 0))
     folder, settings = tmp_path / "session", ClickSettings(window=64, reach=4, threshold=0.8)

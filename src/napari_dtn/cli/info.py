@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,11 +65,11 @@ def _describe_model(path: str) -> dict[str, Any]:
 
 def _describe_volume(path: str, reading: Reading, bad_slices: bool) -> dict[str, Any]:
     from napari_dtn.volume.content import boundary_channel
-    from napari_dtn.volume.opening import holds_ids, open_volume
+    from napari_dtn.volume.opening import holds_ids
     from napari_dtn.volume.writing import read_attributes
 
     channel = boundary_channel(path, reading.channel)
-    volume = open_volume(path, reading.voxel_size, channel, reading.time)
+    volume = replace(reading, channel=channel).open(path)
     return {
         "kind": "volume",
         "path": path,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, ArgumentCollection, Parameter, Token
 
-from napari_dtn.settings import Roi, parse_range
+from napari_dtn.settings import Roi, VoxelSize, parse_range
+
+if TYPE_CHECKING:
+    from napari_dtn.volume.opening import Volume
 
 VoxelSizeOption = Annotated[
     tuple[float, float, float] | None,
@@ -44,6 +47,51 @@ class Reading:
     voxel_size: VoxelSizeOption = None
     channel: int | None = None
     time: int | None = None
+
+    def open(self, path: str) -> Volume:
+        """Open it; errors as ``open_volume``, and they name these options."""
+        return _open(path, self.voxel_size, self.channel, self.time, "--")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ImageSeen:
+    """The image that boundaries come from.
+
+    Parameters
+    ----------
+    image
+        The volume that the boundaries were predicted from; its grey values make better objects.
+    voxel_size
+        Of that volume, Z Y X in nm, instead of what its file states.
+    image_channel
+        Which channel or colour of that volume, where there are several.
+    image_time
+        Which time point of it, where there are several stacks.
+    """
+
+    image: str | None = None
+    voxel_size: VoxelSizeOption = None
+    image_channel: int | None = None
+    image_time: int | None = None
+
+    def open(self) -> Volume | None:
+        """Open it, where there is one; errors as ``open_volume``, and they name these options."""
+        if self.image is None:
+            return None
+        return _open(self.image, self.voxel_size, self.image_channel, self.image_time, "--image-")
+
+
+def _open(
+    path: str, voxel_size: VoxelSize | None, channel: int | None, time: int | None, prefix: str
+) -> Volume:
+    from napari_dtn.volume.geometry import ChoiceMissingError
+    from napari_dtn.volume.opening import open_volume
+
+    try:
+        return open_volume(path, voxel_size, channel, time)
+    except ChoiceMissingError as error:
+        raise ValueError(error.with_options(prefix)) from error
 
 
 @Parameter(name="*")
@@ -116,6 +164,11 @@ class TrainingInput:
     dataset: Annotated[tuple[Literal["voc"], Path] | None, Parameter(negative="")] = None
     channel: int | None = None
     time: int | None = None
+
+    @property
+    def reading(self) -> Reading:
+        """How the images are read."""
+        return Reading(self.voxel_size, self.channel, self.time)
 
     @property
     def of_volume(self) -> dict[str, str | None]:

@@ -50,10 +50,9 @@ def predict(
     """
     from napari_dtn.nn.checkpoint import load_model
     from napari_dtn.predict import plan, predict
-    from napari_dtn.volume.opening import open_volume
 
     check_target(json_, volume, model)
-    opened = open_volume(volume, reading.voxel_size, reading.channel, reading.time)
+    opened = reading.open(volume)
     loaded = load_model(model, settings.device)
     if dry_run:
         planned = plan(loaded, opened, box.roi, settings)

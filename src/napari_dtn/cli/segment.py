@@ -7,8 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from napari_dtn.cli.opening import open_alone
-from napari_dtn.cli.options import Box, ChannelOption, JsonOption, Switch, VoxelSizeOption
+from napari_dtn.cli.options import Box, ChannelOption, ImageSeen, JsonOption, Switch
 from napari_dtn.cli.terminal import check_target, interruptible, progress, say, write_json
 from napari_dtn.settings import SegmentSettings
 from napari_dtn.words import duration
@@ -20,8 +19,7 @@ def segment(
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
     into: Path | None = None,
     name: str = "objects",
-    image: str | None = None,
-    voxel_size: VoxelSizeOption = None,
+    seen: ImageSeen = ImageSeen(),
     channel: ChannelOption = None,
     box: Box = Box(),
     settings: Annotated[SegmentSettings, Parameter(name="*")] = SegmentSettings(),
@@ -43,10 +41,6 @@ def segment(
         Instead: an OME-Zarr image that gets them among its labels.
     name
         Of the labels in that image.
-    image
-        The volume that the boundaries were predicted from; its grey values make better objects.
-    voxel_size
-        Of that volume, Z Y X in nm, instead of what its file states.
     keep_graph
         Keep fragments and links beside the boundaries: clicks on them then find their objects at once.
     overwrite
@@ -59,14 +53,14 @@ def segment(
     from napari_dtn.segmenting import segment_steps
     from napari_dtn.volume.writing import labels_place, list_labels, version_of
 
-    check_target(json_, boundaries, image)
+    check_target(json_, boundaries, seen.image)
     if (output is None) == (into is None):
         raise ValueError("Say where the labels go: either --output LABELS.zarr or --into IMAGE.zarr.")
     target = output if output is not None else labels_place(into or Path(), name)
     steps = segment_steps(
         boundaries,
         target,
-        image=None if image is None else open_alone(image, voxel_size),
+        image=seen.open(),
         channel=channel,
         roi=box.roi,
         settings=settings,

@@ -53,14 +53,13 @@ def shapes(
     from napari_dtn.shapes.table import save_table
     from napari_dtn.volume.content import check_objects
     from napari_dtn.volume.guarding import check_folder
-    from napari_dtn.volume.opening import open_volume
 
     if ids == ():
         raise ValueError("--ids names no object; give their ids, or leave it out for all of them.")
     check_target(json_, labels)
     check_folder(output, labels)
     check_objects(labels)
-    volume = open_volume(labels, reading.voxel_size, reading.channel, reading.time)
+    volume = reading.open(labels)
     objects = _chosen(_measured(volume), ids or (), labels)
     if format_ == "csv":
         path = _free(output / "objects.csv", overwrite)

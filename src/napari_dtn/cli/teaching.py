@@ -144,12 +144,11 @@ def _data(chosen: TrainingInput, trained_on: Any) -> TeachData:
     from napari_dtn.teach.splitting import split
     from napari_dtn.volume.intensity import estimate_intensity
     from napari_dtn.volume.lazy import in_memory
-    from napari_dtn.volume.opening import open_volume
 
     missing = [name for name in ("--images", "--labels") if not chosen.of_volume[name]]
     if missing:
         raise ValueError(f"{', '.join(missing)} missing: give the volume and its annotation.")
-    image = open_volume(str(chosen.images), chosen.voxel_size, chosen.channel, chosen.time)
+    image = chosen.reading.open(str(chosen.images))
     labels = open_alone(str(chosen.labels))
     _heed(
         preflight(

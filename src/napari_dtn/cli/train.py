@@ -166,10 +166,9 @@ def _volume_data(chosen: TrainingInput, n_classes: int) -> TrainingData:
     from napari_dtn.train import TrainingData
     from napari_dtn.volume.intensity import estimate_intensity
     from napari_dtn.volume.lazy import in_memory
-    from napari_dtn.volume.opening import open_volume
 
     images, ids, *ranges = (value for value in chosen.of_volume.values() if value is not None)
-    image = open_volume(images, chosen.voxel_size, chosen.channel, chosen.time)
+    image = chosen.reading.open(images)
     known, kind = in_memory(open_alone(ids).data), chosen.labels_kind or "ids"
     volume = TrainingVolume(in_memory(image.data), known, kind, estimate_intensity(image))
     train_z, val_z = (_slices(text, image) for text in ranges)

@@ -43,11 +43,10 @@ def warp(
     from napari_dtn.report import write_report
     from napari_dtn.report.page import summary_words
     from napari_dtn.volume.guarding import check_folder
-    from napari_dtn.volume.opening import open_volume
 
     check_folder(output, volume, truth)
     check_target(json_, volume, truth, model)
-    opened = open_volume(volume, reading.voxel_size, reading.channel, reading.time)
+    opened = reading.open(volume)
     predictor = Predictor.of(load_model(model, settings.device), opened, settings)
     ids = None if truth is None else open_ids(truth).data
     with progress("slices") as report:

@@ -205,6 +205,7 @@ def _facts(source: Source, settings: SegmentSettings) -> dict[str, Any]:
         **({} if source.channel is None else {"channel": source.channel}),
         "boundaries_from": read_attributes(source.volume.path or ""),
         "image": source.image and (source.image.path or source.image.name),
+        "image_channel": source.image and source.image.channel,
         "corner": source.corner,
         "shape": source.boundary.shape,
         "settings": asdict(settings),

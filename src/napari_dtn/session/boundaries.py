@@ -11,6 +11,7 @@ from napari_dtn.bounded import Bounded
 from napari_dtn.segment.windows import lay
 from napari_dtn.segmenting.keeping import kept_graph
 from napari_dtn.session.bad_slices import JudgedSlices
+from napari_dtn.volume.content import check_boundary_type, check_probabilities
 from napari_dtn.volume.opening import check_same_voxels
 from napari_dtn.volume.writing import bad_slices_of, check_finished
 
@@ -53,7 +54,7 @@ class StoredBoundaries:
     Parameters
     ----------
     array
-        (Z, Y, X): integers, of which the largest of their type is 1, or floats in [0, 1].
+        (Z, Y, X): uint8 = 255 p, uint16 = 65535 p, or floats from 0 to 1.
     shape
         Of the volume.
     origin
@@ -66,7 +67,7 @@ class StoredBoundaries:
     Raises
     ------
     ValueError
-        The array leaves the volume.
+        The array leaves the volume, or is of a type that boundaries never have.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class StoredBoundaries:
         bad: Container[int] = frozenset(),
         graph: KeptGraph | None = None,
     ) -> None:
+        check_boundary_type(array.dtype, "The array of boundaries")
         self.bad: Container[int] = bad
         self.graph = graph
         self._array, self._origin = array, origin
@@ -108,10 +110,11 @@ class StoredBoundaries:
         return StoredBoundaries(array, shape, origin, bad, graph)
 
     def read(self, z: int, y: slice, x: slice) -> NDArray[np.float32]:
-        """Return a window of a slice, in [0, 1]."""
+        """Return a window of a slice, in [0, 1]; ValueError where its floats are no probabilities."""
         dz, dy, dx = self._origin
         window = (z - dz, slice(y.start - dy, y.stop - dy), slice(x.start - dx, x.stop - dx))
         values = np.asarray(self._array[window])
+        check_probabilities(values)
         most = np.iinfo(values.dtype).max if values.dtype.kind in "ui" else 1
         return values.astype(np.float32) / np.float32(most)
 

@@ -16,7 +16,7 @@ from napari_dtn.words import is_boundary
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, DTypeLike
 
     from napari_dtn.volume.opening import Volume
 
@@ -70,12 +70,17 @@ def check_indices(path: str | Path | None) -> None:
 
 def check_boundaries(volume: Volume) -> None:
     """Refuse as boundaries what is plainly something else, with a ValueError; values are not looked at."""
-    dtype = volume.data.dtype
     if volume.path is not None and is_label_image(volume.path):
         raise ValueError(f"{volume.path} holds labels, and no boundaries; give what predict wrote.")
+    check_boundary_type(volume.data.dtype, volume.path or volume.name)
+
+
+def check_boundary_type(dtype: DTypeLike, name: str) -> None:
+    """Refuse a type that boundaries never have, with a ValueError that names what has it."""
+    dtype = np.dtype(dtype)
     if dtype.kind in "ui" and dtype not in (np.uint8, np.uint16):
         raise ValueError(
-            f"{volume.path or volume.name} holds {dtype}, as ids do. Boundaries are uint8 (255 p), uint16 "
+            f"{name} holds {dtype}, as ids do. Boundaries are uint8 (255 p), uint16 "
             "(65535 p), or floats from 0 to 1: give what predict wrote, or convert them."
         )
 

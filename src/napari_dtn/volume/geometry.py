@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,6 +48,10 @@ class ChoiceMissingError(ValueError):
     def __init__(self, there: str, how: str) -> None:
         super().__init__(f"{there}; {how}")
         self.there, self.how = there, how
+
+    def with_options(self, prefix: str = "--") -> str:
+        """Return what there is, and how the options of a command choose it."""
+        return f"{self.there}; " + re.sub("(channel|time)=", rf"{prefix}\1 ", self.how)
 
 
 def check_voxel_size(values: Iterable[float]) -> VoxelSize:

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 PAGE = Path("docs/paper.md")
 _PRINTED = {"unet": 0.8676, "dtn": 0.8953}
-_FILES = ("table1", "table2", "table2-gpu", "tiles", "slices", "where", "ceiling", "seen", "widths", "robustness")
+_FILES = (
+    *("table1", "table2", "table2-gpu", "tiles", "slices", "where", "ceiling", "seen", "widths"),
+    "robustness",
+)
 _SPREADS = ["ROC AUC", "average precision", "each seed, both"]
 
 

@@ -187,3 +187,25 @@ def test_a_boundary_keeps_its_width_at_every_magnification(tiny_phantom: Phantom
     np.testing.assert_array_equal(known[:, :14] == NOT_ANNOTATED, True)
     np.testing.assert_array_equal(known[:, 17:] == NOT_ANNOTATED, False)
     assert not (known[:, :30] == BOUNDARY).any()
+
+
+@pytest.mark.parametrize("base", [0, 1, 864_691_135_000_000_001, 2**64 - 6])
+def test_ids_of_64_bits_stay_apart_at_every_magnification(base: int) -> None:
+    """Resampling computes in floating point, where ids that are close and huge would be one."""
+    labels = np.full((1, 96, 96), base, np.uint64)
+    labels[:, :, 48:] = base + 5
+    image = np.random.default_rng(0).random((1, 96, 96))
+    volume = TrainingVolume(image, labels, "ids", estimate_intensity(image))
+    _, known = volume.warped_window((0, 48, 48), 1.1 * np.eye(2), 40)
+    assert ((known == BOUNDARY).sum(axis=1) == (21 if base == 0 else 2)).all()
+    assert (known != NOT_ANNOTATED).all()
+
+
+def test_a_mask_of_fractions_is_a_mask_at_every_magnification() -> None:
+    image = np.random.default_rng(0).random((1, 96, 96))
+    volume = TrainingVolume(image, np.full((1, 96, 96), 0.5), "mask", estimate_intensity(image))
+    for known in (
+        volume.window(0, slice(0, 9), slice(0, 9))[1],
+        volume.warped_window((0, 48, 48), np.eye(2), 9)[1],
+    ):
+        assert (known == BOUNDARY).all()

@@ -63,6 +63,12 @@ class TrainingVolume:
         if self.kind == "ids" and not np.issubdtype(self.labels.dtype, np.integer):
             raise ValueError(f"labels are {self.labels.dtype}; ids need integers. Is this an image?")
 
+    def annotated(self, slices: Sequence[int]) -> Sequence[int]:
+        """Return those slices that anything is known of: of ids and masks all."""
+        if self.kind != "classes":
+            return slices
+        return [z for z in slices if np.asarray(self.labels[z]).any()]
+
     def window(self, z: int, y: slice, x: slice, context: int = 0) -> tuple[Float, Annotation]:
         """Return a window inside slice z.
 
@@ -107,7 +113,7 @@ class TrainingVolume:
         )
         rim = [(a.start - start, start + side - a.stop) for start, a in zip(starts, (y, x), strict=True)]
         image = np.pad(self._image(z, y, x, context), ((0, 0), *rim))
-        labels = np.asarray(self.labels[z, y, x]).astype(np.int64)
+        labels = self._renumbered(np.asarray(self.labels[z, y, x]))
         labels = resample_ids(np.pad(labels, rim, constant_values=_OUTSIDE), matrix, size, _OUTSIDE)
         # After the resampling: a boundary is as wide at this magnification as at any other.
         unknown = ndimage.binary_dilation(labels == _OUTSIDE)  # the rule looks at neighbours, none there
@@ -119,6 +125,15 @@ class TrainingVolume:
         if self.image.dtype.kind == "f" and not np.isfinite(image).all():
             raise ValueError(f"Slice {z}, or one beside it, holds NaN or infinite values; replace them by 0.")
         return image
+
+    def _renumbered(self, labels: NDArray[Any]) -> NDArray[np.int64]:
+        """Give the ids of a window small numbers, which resampling in floating point keeps apart."""
+        if self.kind == "classes":
+            return labels.astype(np.int64)
+        if self.kind == "mask":
+            return (labels > 0).astype(np.int64)
+        numbers = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
+        return np.where(labels == 0, 0, numbers + 1)
 
     def _annotate(self, labels: NDArray[Any]) -> Annotation:
         if self.kind == "classes":
@@ -161,9 +176,7 @@ class PatchSampler:
     @cached_property
     def annotated(self) -> Sequence[int]:
         """The slices that carry any annotation."""
-        if self.volume.kind != "classes":
-            return self.slices
-        found = [z for z in self.slices if np.asarray(self.volume.labels[z]).any()]
+        found = self.volume.annotated(self.slices)
         if not found:
             raise ValueError(
                 "Nothing is annotated in the training slices: paint some boundary and some inside first."

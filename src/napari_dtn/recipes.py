@@ -239,18 +239,20 @@ from napari_dtn.settings import FineTuneSettings
 from napari_dtn.teach.data import TeachData
 from napari_dtn.teach.events import Scored
 from napari_dtn.teach.finetune import TeachRequest, finetune
+from napari_dtn.teach.past import taught_before
 from napari_dtn.teach.splitting import split
 from napari_dtn.volume.intensity import estimate_intensity
 
 volume = {opened}
 known = dtn.open_volume({annotations!r}).data
-regions, held_out = split(known, {count})
+settings = {settings}
+parent = dtn.load_model({parent!r}, settings.device)
+taught = taught_before([parent.card], volume.name, volume.shape)
+regions, held_out = split(known, {count}, taught)
 data = TeachData(
     volume.data, known, estimate_intensity(volume), held_out, regions, {classes!r},
     volume.name, volume.voxel_size,
 )
-settings = {settings}
-parent = dtn.load_model({parent!r}, settings.device)
 run = finetune(TeachRequest(parent, data, Path({folder!r}), settings))
 for event in run.events():
     if isinstance(event, Scored):

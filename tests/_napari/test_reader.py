@@ -18,6 +18,7 @@ from npe2 import PluginManager
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 
+from napari_dtn._napari.layers import path_of
 from napari_dtn._napari.reader import get_reader
 from napari_dtn.volume.writing import create_image, write_image, write_labels
 from support import files
@@ -252,6 +253,7 @@ def test_slices_open_as_one_stack_in_the_order_given(tmp_path) -> None:
         tifffile.imwrite(paths[-1], plane)
     (layer,) = ViewerModel().open(paths, stack=True, plugin=NAME)
     np.testing.assert_array_equal(np.asarray(layer.data), EM)
+    assert path_of(layer) is None, "no file holds it alone, though napari names the first"
 
 
 def test_slices_of_different_sizes_say_so(tmp_path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -107,6 +108,34 @@ def test_a_folder_is_replaced_only_if_it_is_an_image(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="no OME-Zarr image"):
         save_labels(labels(), tmp_path / "b.tif", overwrite=True)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["a.zarr", "b.tif"]
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path, monkeypatch, name: str) -> None:
+    """Writing on would end the process: a mapped file by a signal, HDF5 by a fault of its own."""
+    usage = label_files.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(label_files.shutil, "disk_usage", lambda _: usage._replace(free=2**22))
+    with pytest.raises(OSError, match="No space left") as caught:
+        save_labels(labels(), tmp_path / name)
+    assert caught.value.errno == errno.ENOSPC
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_wide_ids_are_written_and_negative_ones_refused(tmp_path: Path, name: str) -> None:
+    wide = volume_from_array(ids(4_000_000_000).astype(np.int64), VOXEL, "ids")
+    assert (open_volume(save_labels(wide, tmp_path / name)).data.compute() == ids(4_000_000_000)).all()
+    below = volume_from_array(ids().astype(np.int64) - 70_000, VOXEL, "ids")
+    with pytest.raises(ValueError, match="the id -"):
+        save_labels(below, tmp_path / f"below {name}")
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_an_id_that_no_tiff_can_hold_is_named(tmp_path: Path) -> None:
+    huge = volume_from_array(ids().astype(np.uint64) + 2**40, VOXEL, "ids")
+    with pytest.raises(ValueError, match=r"up to 4294967295, and there is 1099\d+; save as \.h5 or \.zarr"):
+        save_labels(huge, tmp_path / "labels.tif")
+    assert open_volume(save_labels(huge, tmp_path / "labels.h5")).data.max().compute() > 2**40
 
 
 def test_a_name_without_a_format_is_refused(tmp_path: Path) -> None:

@@ -308,6 +308,16 @@ def test_axes_of_length_one_change_no_value(shape: list[int]):
         assert len(name_axes(tuple(shape), "u1")) == len(shape)
 
 
+@pytest.mark.parametrize(
+    "units", [np.bytes_("um"), np.array([b"um"] * 3), np.array([b"um"]), ["um"] * 3, "um"]
+)
+def test_hdf5_units_are_read_in_whatever_strings_they_are(tmp_path, units):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["raw"] = stack((2, 8, 8))
+        file["raw"].attrs.update(resolution=[0.04, 0.004, 0.004], units=units)
+    assert open_volume(tmp_path / "a.h5").voxel_size == pytest.approx((40, 4, 4))
+
+
 def test_units():
     assert [nanometres(unit) for unit in ("nm", " Micron", "Å", "pixel", None, "")] == [
         1,

@@ -119,6 +119,19 @@ def test_ome_tiff_with_channels_and_a_pyramid(tmp_path: Path):
         open_volume(tmp_path / "p.ome.tif", channel=2)
 
 
+@pytest.mark.parametrize("shape", [(5, 1, 40, 50), (1, 5, 40, 50), (1, 5, 1, 40, 50), (5, 1, 1, 40, 50)])
+def test_unnamed_axes_of_length_one_take_no_slice_along(tmp_path: Path, shape: tuple[int, ...]):
+    """Several unnamed axes share a letter in what tifffile says: QQYX."""
+    tifffile.imwrite(tmp_path / "a.tif", stack(shape), photometric="minisblack")
+    np.testing.assert_array_equal(open_volume(tmp_path / "a.tif").data, stack((5, 40, 50)))
+
+
+def test_slices_saved_as_stacks_of_one_are_slices(tmp_path: Path):
+    for z, plane in enumerate(stack((3, 40, 50))):
+        tifffile.imwrite(tmp_path / f"{z}.tif", plane[np.newaxis], photometric="minisblack")
+    np.testing.assert_array_equal(open_volume(tmp_path).data, stack((3, 40, 50)))
+
+
 def test_ome_tiff_in_several_files(tmp_path: Path):
     """Each file names all of them; one that is missing is an error, not a black slice."""
     expected = stack((4, 20, 30))

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_dtn.annotate.regions import NEVER_TAUGHT, Taught
 from napari_dtn.settings import FineTuneSettings, PredictSettings, spare_cores
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_dtn._napari.layers import Snapshot
     from napari_dtn.annotate import Annotations
     from napari_dtn.nn.checkpoint import Model
@@ -38,6 +41,8 @@ class Lesson:
         What the user decided.
     folder
         Where the training keeps its state.
+    taught
+        What the models in question have learned of the volume before.
     """
 
     image: Snapshot
@@ -49,6 +54,7 @@ class Lesson:
     name: str
     settings: FineTuneSettings
     folder: Path
+    taught: Taught = NEVER_TAUGHT
 
 
 def lesson_of(
@@ -58,11 +64,24 @@ def lesson_of(
     name: str,
     settings: FineTuneSettings,
     folder: Path,
+    compared: Sequence[str | Path] = (),
 ) -> Lesson:
-    """Take down what is annotated now, and choose what of it is held out."""
+    """Take down what is annotated now, and choose what of it is held out.
+
+    Parameters
+    ----------
+    image, annotations, parent, name, settings, folder
+        As of :class:`Lesson`.
+    compared
+        Models that will be scored on what is held out, instead of the parent.
+    """
+    from napari_dtn.nn.checkpoint import load_card
+    from napari_dtn.teach.past import taught_before
     from napari_dtn.teach.splitting import held_of
 
-    held, regions = held_of(annotations.folds()), annotations.regions()
+    cards = [load_card(one) for one in (compared or [parent])]
+    taught = taught_before(cards, image.volume.name, image.volume.shape)
+    held, regions = held_of(annotations.folds(taught)), annotations.regions()
     return Lesson(
         image,
         annotations.labels,
@@ -73,6 +92,7 @@ def lesson_of(
         name,
         settings,
         folder,
+        taught,
     )
 
 
@@ -118,6 +138,8 @@ def remarks_on(lesson: Lesson, parent: Model) -> list[Remark]:
         voxel_size=volume.voxel_size,
         trained_on=parent.card.voxel_size,
         regions=lesson.regions,
+        held_out=lesson.held_out,
+        taught=lesson.taught,
     )
     for remark in found:
         if remark.kind == "stop":

@@ -193,7 +193,7 @@ def suggest(desk: Desk, request: Request, annotations: Annotations) -> Iterator[
     yield from suggest(desk.predictor(request), annotations.regions())
 
 
-def compare(versions: Sequence[Version], make: Callable[[], Lesson]) -> Iterator[list[Compared] | Seen]:
+def compare(versions: Sequence[Version], make: Callable[[], Lesson]) -> Iterator[list[Compared] | str | Seen]:
     """Score versions on what is held out of a lesson, then look at it, place by place."""
     from napari_dtn.nn.checkpoint import load_model
     from napari_dtn.predict import use_threads
@@ -204,6 +204,8 @@ def compare(versions: Sequence[Version], make: Callable[[], Lesson]) -> Iterator
     models = {one.id: load_model(one.path, lesson.settings.device) for one in versions}
     data = data_of(lesson)
     yield compare(models, data)
+    if lesson.taught.knows(lesson.held_out):
+        yield "What they are compared on was learned from before: annotate a new place for a fair comparison."
     yield from look(models, data)
 
 

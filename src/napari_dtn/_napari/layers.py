@@ -109,10 +109,14 @@ def class_of(layer: napari.layers.Layer) -> str:
 
 
 def path_of(layer: napari.layers.Layer) -> str | None:
-    """Return the file that a layer was opened from, if any."""
+    """Return the file that a layer was opened from, if any.
+
+    Of several files that were opened as one stack there is none, though napari names the first.
+    """
     facts = layer.metadata.get(KEY)
-    path = facts.get("path") if isinstance(facts, dict) else None
-    return str(path or layer.source.path) if path or layer.source.path else None
+    known = isinstance(facts, dict) and "path" in facts
+    path = facts["path"] if known else layer.source.path
+    return str(path) if path else None
 
 
 def channel_of(layer: napari.layers.Layer) -> int | None:

@@ -41,7 +41,7 @@ class Shelf(QObject):
     said = Signal(str)
 
     def __init__(
-        self, controls: LibraryControls, lesson: Callable[[], Callable[[], Lesson]], parent: QObject
+        self, controls: LibraryControls, lesson: Callable[..., Callable[[], Lesson]], parent: QObject
     ) -> None:
         super().__init__(parent)
         self.controls, self._lesson = controls, lesson
@@ -79,7 +79,8 @@ class Shelf(QObject):
         chosen = self.controls.chosen
         if len(chosen) < 2:
             raise ValueError("Choose two rows of the table to compare: click one, and Ctrl+click another.")
-        self.lane.start("Comparing", partial(tasks.compare, chosen, self._lesson()))
+        make = self._lesson(compared=[one.path for one in chosen])
+        self.lane.start("Comparing", partial(tasks.compare, chosen, make))
         self.pictures.clear()
         self.said.emit("Comparing …")
 

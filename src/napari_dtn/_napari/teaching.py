@@ -25,6 +25,8 @@ from napari_dtn.teach.library import check_name
 from napari_dtn.words import duration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import napari.viewer
 
     from napari_dtn._napari.annotating import Annotating
@@ -95,8 +97,15 @@ class Teaching(QObject):
 
     # ---- what is asked
 
-    def lesson(self, name: str = "") -> partial[Lesson]:
+    def lesson(self, name: str = "", compared: Sequence[Path] = ()) -> partial[Lesson]:
         """Return what takes down what is annotated now; a job calls it.
+
+        Parameters
+        ----------
+        name
+            Of the new model.
+        compared
+            Models that are to be compared, and not taught.
 
         Raises
         ------
@@ -106,7 +115,8 @@ class Teaching(QObject):
         ours = self._annotating
         annotations, settings = ours.annotations, self.controls.settings.read()
         image, parent = snapshot_of(ours.image), self.controls.model.currentData()
-        return partial(lesson_of, image, annotations, parent, name, settings, ours.folder / _FOLDER)
+        folder = ours.folder / _FOLDER
+        return partial(lesson_of, image, annotations, parent, name, settings, folder, compared)
 
     def recipe(self) -> Recipe:
         """Return how *Train* is run without a window.

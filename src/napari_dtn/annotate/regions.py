@@ -11,9 +11,11 @@ import numpy as np
 from scipy.ndimage import find_objects, label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
+
+    from napari_dtn.settings import Box
 
     Annotation = NDArray[np.uint8]
 
@@ -52,7 +54,7 @@ class Region:
         return sum(self.pixels)
 
     @property
-    def box(self) -> tuple[slice, slice, slice]:
+    def box(self) -> Box:
         """Its place in the volume."""
         return slice(self.z, self.z + 1), self.y, self.x
 
@@ -63,6 +65,33 @@ class Region:
 
 
 Group = tuple[Region, ...]
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What models have learned of this volume before, and what was held back from them.
+
+    Parameters
+    ----------
+    held_out
+        Boxes (z, y, x) that they were only scored on.
+    learned
+        Boxes that they learned from.
+    """
+
+    held_out: tuple[Box, ...] = ()
+    learned: tuple[Box, ...] = ()
+
+    def knows(self, boxes: Iterable[Box]) -> bool:
+        """Whether any of these was learned from, if only in part."""
+        return any(_overlap(one, box) for one in boxes for box in self.learned)
+
+    def held(self, boxes: Iterable[Box]) -> bool:
+        """Whether any of these was held back, if only in part."""
+        return any(_overlap(one, box) for one in boxes for box in self.held_out)
+
+
+NEVER_TAUGHT = Taught()
 
 
 @dataclass(frozen=True)
@@ -138,11 +167,14 @@ def cut(annotation: NDArray[np.uint8], region: Region, side: int = PART) -> list
     ]
 
 
-def hold_out(regions: Sequence[Region], few: int = FEW, share: float = SHARE) -> list[Fold]:
+def hold_out(
+    regions: Sequence[Region], few: int = FEW, share: float = SHARE, taught: Taught = NEVER_TAUGHT
+) -> list[Fold]:
     """Choose what is held back.
 
     Regions of a single class go with the nearest that have others, since no ranking of pixels can be scored
-    on them alone.
+    on them alone. What was held back before stays so, and what was learned from is not held back, unless
+    there is nothing else: a model scores too well on what it has learned from.
 
     Parameters
     ----------
@@ -152,6 +184,8 @@ def hold_out(regions: Sequence[Region], few: int = FEW, share: float = SHARE) ->
         Up to so many groups, each is held back in turn: a fold for each. More of them make one fold.
     share
         Of the groups, held back where there are more than ``few``; evenly spread over the volume.
+    taught
+        What was done with this volume before.
 
     Returns
     -------
@@ -159,14 +193,24 @@ def hold_out(regions: Sequence[Region], few: int = FEW, share: float = SHARE) ->
         None where all is in one group: cut it first.
     """
     groups = _complete(sorted(regions, key=lambda one: one.centre))
-    if len(groups) <= few:
-        return [_fold(groups, [group]) for group in groups] if len(groups) > 1 else []
+    if len(groups) < 2:
+        return []
+    fresh = [group for group in groups if not taught.knows(one.box for one in group)] or groups
+    before = [group for group in fresh if taught.held(one.box for one in group)]
+    before = [] if len(before) == len(groups) else before
     every, wanted = round(1 / share), share * sum(map(_size, groups))
-    choices = [groups[first::every] for first in range(every)]
+    if sum(map(_size, before)) > wanted / 2:
+        return [_fold(groups, before)]
+    if len(groups) <= few and not before:
+        return [_fold(groups, [group]) for group in fresh]
+    new = [group for group in fresh if group not in before]
+    choices = [held for first in range(every) if (held := before + new[first::every])]
     return [_fold(groups, min(choices, key=lambda held: abs(sum(map(_size, held)) - wanted)))]
 
 
-def folds_of(regions: Sequence[Region], known: Callable[[Region], Annotation]) -> list[Fold]:
+def folds_of(
+    regions: Sequence[Region], known: Callable[[Region], Annotation], taught: Taught = NEVER_TAUGHT
+) -> list[Fold]:
     """Choose what is held back, of parts of the regions where they are one group; as :func:`hold_out`.
 
     Parameters
@@ -175,8 +219,11 @@ def folds_of(regions: Sequence[Region], known: Callable[[Region], Annotation]) -
         All that is annotated.
     known
         Reads the annotation of a region's box, ``(height, width)``.
+    taught
+        As for :func:`hold_out`.
     """
-    return hold_out(regions) or hold_out([part for one in regions for part in cut(known(one), one)])
+    whole = hold_out(regions, taught=taught)
+    return whole or hold_out([part for one in regions for part in cut(known(one), one)], taught=taught)
 
 
 def _fold(groups: list[Group], held: list[Group]) -> Fold:
@@ -198,6 +245,10 @@ def _complete(regions: list[Region]) -> list[Group]:
 
 def _classes(group: Group) -> int:
     return sum(any(counts) for counts in zip(*(one.pixels for one in group), strict=True))
+
+
+def _overlap(box: Box, other: Box) -> bool:
+    return all(a.start < b.stop and b.start < a.stop for a, b in zip(box, other, strict=True))
 
 
 def _size(group: Group) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from psygnal import Signal
 
-from napari_dtn.annotate.regions import Fold, Region, find_regions, folds_of
+from napari_dtn.annotate.regions import NEVER_TAUGHT, Fold, Region, Taught, find_regions, folds_of
 from napari_dtn.annotate.sources import BOUNDARY, INSIDE, LEAVE, from_ids, from_object, reviewed_box
 from napari_dtn.segment.history import Edit
 from napari_dtn.session.objects import patches_over, rectangles, widened
@@ -96,9 +96,15 @@ class Annotations:
         places = rectangles(self.history.extents(array=ANNOTATIONS))
         return [region for z, place in sorted(places.items()) for region in self._regions_of(z, place)]
 
-    def folds(self) -> list[Fold]:
-        """Return what to hold back; none where too little is annotated to hold anything back."""
-        return folds_of(self.regions(), lambda one: np.asarray(self.labels[one.z, one.y, one.x]))
+    def folds(self, taught: Taught = NEVER_TAUGHT) -> list[Fold]:
+        """Return what to hold back; none where too little is annotated to hold anything back.
+
+        Parameters
+        ----------
+        taught
+            What models have learned of this volume before.
+        """
+        return folds_of(self.regions(), lambda one: np.asarray(self.labels[one.z, one.y, one.x]), taught)
 
     def _regions_of(self, z: int, place: Rectangle) -> list[Region]:
         edits = self._edits[z]

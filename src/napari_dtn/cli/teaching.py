@@ -15,6 +15,7 @@ from napari_dtn.settings import FineTuneSettings
 from napari_dtn.words import duration
 
 if TYPE_CHECKING:
+    from napari_dtn.nn.checkpoint import ModelCard
     from napari_dtn.teach.data import TeachData
     from napari_dtn.teach.events import Scored, Stepped
     from napari_dtn.teach.finetune import TeachRun
@@ -63,7 +64,7 @@ def teach(
 
     _check(target, resume, overwrite)
     model = load_model(parent, settings.device)
-    data = _data(chosen, model.card.voxel_size)
+    data = _data(chosen, model.card)
     if overwrite:
         shutil.rmtree(target.folder, ignore_errors=True)
     before = phantom_auc(model)
@@ -138,8 +139,9 @@ def _summary(file: Path) -> dict[str, Any]:
     return {"output": str(file), **told, **card.scores}
 
 
-def _data(chosen: TrainingInput, trained_on: Any) -> TeachData:
+def _data(chosen: TrainingInput, parent: ModelCard) -> TeachData:
     from napari_dtn.teach.data import TeachData
+    from napari_dtn.teach.past import taught_before
     from napari_dtn.teach.preflight import preflight
     from napari_dtn.teach.splitting import split
     from napari_dtn.volume.intensity import estimate_intensity
@@ -150,13 +152,18 @@ def _data(chosen: TrainingInput, trained_on: Any) -> TeachData:
         raise ValueError(f"{', '.join(missing)} missing: give the volume and its annotation.")
     image = chosen.reading.open(str(chosen.images))
     labels = open_alone(str(chosen.labels))
-    _heed(
-        preflight(
-            image.shape, labels.data, chosen.classes, voxel_size=image.voxel_size, trained_on=trained_on
-        )
+    known, taught = in_memory(labels.data), taught_before([parent], image.name, image.shape)
+    regions, held_out = split(known, len(chosen.classes), taught)
+    remarks = preflight(
+        image.shape,
+        known,
+        chosen.classes,
+        voxel_size=image.voxel_size,
+        trained_on=parent.voxel_size,
+        held_out=held_out,
+        taught=taught,
     )
-    known = in_memory(labels.data)
-    regions, held_out = split(known, len(chosen.classes))
+    _heed(remarks)
     return TeachData(
         in_memory(image.data),
         known,

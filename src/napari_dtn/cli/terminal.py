@@ -77,7 +77,8 @@ def interruptible(events: Iterator[Any]) -> Iterator[Any]:
 @contextmanager
 def progress(unit: str) -> Iterator[Callable[[str, int, int], None]]:
     """Show a bar; gives what updates it: ``report(text, done, total)``."""
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn(unit), TextColumn("· {task.description}"))
+    words = TextColumn("· {task.description}", markup=False)
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn(unit), words)
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("starting", total=None)
         yield lambda text, done, total: bar.update(task, description=text, completed=done, total=total)
@@ -122,7 +123,7 @@ def write_json(result: Any, target: Path | None) -> None:
 
 def say(text: str) -> None:
     """Tell a person something."""
-    console.print(text, highlight=False, soft_wrap=True)
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def log(verbose: bool) -> None:

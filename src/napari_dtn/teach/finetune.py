@@ -27,6 +27,7 @@ from napari_dtn.teach.curve import Curve
 from napari_dtn.teach.data import TeachData
 from napari_dtn.teach.events import Ended, Scored, Started, Stepped, TeachEvent, Why
 from napari_dtn.teach.library import Library, Version
+from napari_dtn.teach.past import TAUGHT, taught_after
 from napari_dtn.teach.planning import Plan, plan, plan_lines
 from napari_dtn.train.run import StepDone, Training
 from napari_dtn.train.validation import Validation, validate
@@ -210,6 +211,7 @@ class TeachRun:
             "date": datetime.now().astimezone().isoformat(timespec="seconds"),
             "seconds": round(self._seconds, 1),
             "curve": self._curve.plain,
+            TAUGHT: taught_after(parent.card, self.request.data),
         }
         scores = {"held_out": self._curve.before_and_after}
         return replace(card, name=f"{parent.card.name} in training", training=training, scores=scores)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from napari_dtn.annotate.regions import NEVER_TAUGHT, Taught
 from napari_dtn.settings import Box, VoxelSize
 from napari_dtn.teach.pieces import Piece, read_pieces
 from napari_dtn.words import size_words
@@ -47,6 +48,8 @@ def preflight(
     voxel_size: VoxelSize | None = None,
     trained_on: VoxelSize | None = None,
     regions: Sequence[Box] = (),
+    held_out: Sequence[Box] = (),
+    taught: Taught = NEVER_TAUGHT,
     volumes: tuple[str, str] = ("", ""),
 ) -> list[Remark]:
     """Look at annotations before training; what stops it comes first, an empty list is good news.
@@ -64,6 +67,10 @@ def preflight(
         where nobody knows.
     regions
         Boxes that hold all annotation; without any, every slice is read.
+    held_out
+        Boxes that will be held back.
+    taught
+        What the model to start from has learned of the volume before.
     volumes
         What identifies the volume, and the one that the annotation was made on, where that is known.
     """
@@ -75,6 +82,7 @@ def preflight(
         *_outside(image_shape, regions),
         *_amounts(pieces, classes),
         *_one_place(pieces),
+        *_learned_before(held_out, taught),
         *_voxels(voxel_size, trained_on),
     ]
     return sorted(found, key=lambda remark: remark.kind == "warn")
@@ -136,6 +144,15 @@ def _one_place(pieces: Sequence[Piece]) -> Iterator[Remark]:
             "warn",
             f"All annotation is on slice {slices.pop()}.",
             "Annotate a second slice, far from it: the model learns what both have in common.",
+        )
+
+
+def _learned_before(held_out: Sequence[Box], taught: Taught) -> Iterator[Remark]:
+    if taught.knows(held_out):
+        yield Remark(
+            "warn",
+            "The model to start from has learned from what would be held out; its score there flatters it.",
+            "Annotate a few strokes where nothing is annotated yet, or start from an earlier model.",
         )
 
 

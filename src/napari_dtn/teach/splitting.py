@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from napari_dtn.annotate.regions import Fold, Region, find_regions, folds_of
+from napari_dtn.annotate.regions import NEVER_TAUGHT, Fold, Region, Taught, find_regions, folds_of
 from napari_dtn.settings import Box
 
 _SHARE = 0.2
 
 
-def split(annotation: Any, classes: int) -> tuple[tuple[Box, ...], tuple[Box, ...]]:
+def split(
+    annotation: Any, classes: int, taught: Taught = NEVER_TAUGHT
+) -> tuple[tuple[Box, ...], tuple[Box, ...]]:
     """Find the regions of an annotation, and choose those that are held out.
 
     Parameters
@@ -22,6 +24,9 @@ def split(annotation: Any, classes: int) -> tuple[tuple[Box, ...], tuple[Box, ..
         uint8 ``(Z, Y, X)``, lazy or not; it is read slice by slice.
     classes
         How many there are.
+    taught
+        What the model to start from has learned of the volume before, from
+        :func:`napari_dtn.teach.past.taught_before`.
 
     Returns
     -------
@@ -31,7 +36,7 @@ def split(annotation: Any, classes: int) -> tuple[tuple[Box, ...], tuple[Box, ..
     """
     slices = ((z, np.asarray(annotation[z])) for z in range(annotation.shape[0]))
     regions = [region for z, known in slices for region in find_regions(known, z, classes)]
-    held = held_of(folds_of(regions, lambda one: np.asarray(annotation[one.z, one.y, one.x])))
+    held = held_of(folds_of(regions, lambda one: np.asarray(annotation[one.z, one.y, one.x]), taught))
     return tuple(one.box for one in regions), tuple(one.box for one in held)
 
 

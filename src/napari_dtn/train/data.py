@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
+from functools import cached_property
+from itertools import islice, product
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from napari_dtn.augment import Annotation, Float
+from napari_dtn.augment import NOT_ANNOTATED, Annotation, Float
 from napari_dtn.metrics import refuse_mask
 from napari_dtn.patches import PatchSampler, TrainingVolume
 from napari_dtn.settings import NetworkSettings, TrainSettings, VoxelSize
@@ -121,6 +122,11 @@ class TrainingData:
             refuse_mask(self.volume.labels[z] for z in self.train_z)
         if self.volume.kind == "classes":
             self._check_classes(network.n_classes, max(network.n_classes, 2))
+            if self.val_z and not self._scorable:
+                raise ValueError(
+                    f"Nothing is annotated in val_z {self.val_z.start}:{self.val_z.stop}, so no score would "
+                    "tell how training goes; choose slices with annotation."
+                )
 
     def _check_classes(self, n_classes: int, values: int) -> None:
         if self.classes and len(self.classes) != values:
@@ -165,25 +171,33 @@ class TrainingData:
         )
 
     def scored(self) -> dict[str, Any]:
-        """Return the slices that a validation looks at: up to four, evenly spaced."""
-        slices = spread(self.val_z, _VALIDATION_SLICES)
+        """Return the slices that a validation looks at: up to four annotated ones, evenly spaced."""
+        slices = spread(self._scorable, _VALIDATION_SLICES)
         return {"slices": slices} if slices else {}
 
+    @cached_property
+    def _scorable(self) -> Sequence[int]:
+        return self.volume.annotated(self.val_z)
+
     def validation_batches(self, network: NetworkSettings, settings: TrainSettings) -> Iterator[Batch]:
-        """Yield the disjoint whole tiles of the scored slices; of smaller slices, all there is."""
-        _, height, width = self.volume.image.shape
-        side = (min(settings.patch_size, height), min(settings.patch_size, width))
-        corners = [
-            (z, y, x)
-            for z in self.scored().get("slices", ())
-            for y in range(0, height - side[0] + 1, side[0])
-            for x in range(0, width - side[1] + 1, side[1])
-        ]
-        windows = (
-            self.volume.window(z, slice(y, y + side[0]), slice(x, x + side[1]), network.context)
-            for z, y, x in corners
-        )
-        return batches(windows)
+        """Yield the disjoint whole tiles of the scored slices; of smaller slices, all there is.
+
+        Of strokes, which may lie anywhere, none is left out at the far edges.
+        """
+        high, wide = (min(settings.patch_size, length) for length in self.volume.image.shape[1:])
+        places = product(self.scored().get("slices", ()), self._starts(1, high), self._starts(2, wide))
+        return batches(self._tile(*place, high, wide, network.context) for place in places)
+
+    def _starts(self, axis: int, side: int) -> list[int]:
+        length = self.volume.image.shape[axis]
+        whole = list(range(0, length - side + 1, side))
+        return whole if self.volume.kind != "classes" or length % side == 0 else [*whole, length - side]
+
+    def _tile(self, z: int, y: int, x: int, high: int, wide: int, context: int) -> tuple[Float, Annotation]:
+        """A tile in which no pixel is known that the tile before it had."""
+        image, known = self.volume.window(z, slice(y, y + high), slice(x, x + wide), context)
+        known[: -y % high] = known[:, : -x % wide] = NOT_ANNOTATED
+        return image, known
 
 
 def spread(items: Sequence[T], count: int) -> list[T]:

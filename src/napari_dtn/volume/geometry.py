@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,7 +109,9 @@ def stated_by_attributes(attributes: Mapping[str, Any]) -> tuple[VoxelSize | Non
     (Fiji, ilastik) is in µm.
     """
     units = attributes.get("units", "nm")
-    units = [units] * 3 if isinstance(units, str) else list(units)[-3:]
+    units = [units] * 3 if isinstance(units, str | bytes) else list(units)[-3:]
+    units = [unit.decode() if isinstance(unit, bytes) else unit for unit in units]
+    units = units * 3 if len(units) == 1 else units
     for key, key_units in (("resolution", units), ("voxel_size", units), ("element_size_um", ["um"] * 3)):
         numbers = _numbers(attributes.get(key))
         size = stated_voxel_size(numbers, key_units) if numbers and len(key_units) == 3 else None
@@ -213,8 +216,7 @@ def to_zyx(array: da.Array, axes: str, channel: int | None = None, time: int | N
         raise ValueError(
             f"has axes {axes} of shape {array.shape}; give one slice (Y, X) or a stack (Z, Y, X)"
         )
-    for letter in [a for a, size in zip(axes, array.shape, strict=True) if size == 1 and a not in "yx"]:
-        array, axes = _take(array, axes, letter, 0)
+    array, axes = _without_singles(array, axes)
     array, axes = _choose_channel(array, axes, channel)
     array, axes = _choose_time(array, axes, time)
     further = [letter for letter in axes if letter not in "zyx"]
@@ -230,9 +232,15 @@ def to_zyx(array: da.Array, axes: str, channel: int | None = None, time: int | N
     return ordered
 
 
+def _without_singles(array: da.Array, axes: str) -> tuple[da.Array, str]:
+    """Drop axes of length 1 but Y and X, by their places: several unnamed axes may share a letter."""
+    kept = [n > 1 or letter in "yx" for letter, n in zip(axes, array.shape, strict=True)]
+    return array[tuple(slice(None) if k else 0 for k in kept)], "".join(compress(axes, kept))
+
+
 def _take(array: da.Array, axes: str, letter: str, index: int) -> tuple[da.Array, str]:
     """Take one index of one axis, which goes away."""
-    axis = next(i for i, name in enumerate(axes) if name == letter and index < array.shape[i])
+    axis = axes.index(letter)
     return array[(slice(None),) * axis + (index,)], axes[:axis] + axes[axis + 1 :]
 
 

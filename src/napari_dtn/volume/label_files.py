@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 DATASET = "labels"
 _SIDE = 2048  # pixels of a slice that are read and written at once
 _IMAGEJ_BYTES = 2**32 - 2**20  # of a stack; ImageJ has no larger file
-_IMAGEJ_LARGEST = 2**16 - 1
+_IMAGEJ_LARGEST, _TIFF_LARGEST = 2**16 - 1, 2**32 - 1
+_SPARE = 2**22  # bytes that stay free: what HDF5 holds back and writes at the end
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,8 @@ def _put_in_place(path: Path) -> Iterator[Path]:
     try:
         yield unfinished
     except BaseException:  # also where nobody iterates any more
-        _delete(unfinished)
+        with suppress(OSError):  # what is still being written to; the error itself is what is told
+            _delete(unfinished)
         raise
     if path.is_dir():
         delete_image(path)
@@ -126,7 +130,7 @@ def _write_hdf5(labels: Volume, path: Path) -> Iterator[Written]:
         dataset = file.create_dataset(DATASET, labels.shape, _unsigned(labels), **how)
         if labels.voxel_size is not None:
             dataset.attrs.update(resolution=labels.voxel_size, offset=labels.translation, units="nm")
-        yield from _filled(dataset, labels)
+        yield from _filled(dataset, labels, path)
 
 
 def _write_tiff(labels: Volume, path: Path) -> Iterator[Written]:
@@ -136,9 +140,13 @@ def _write_tiff(labels: Volume, path: Path) -> Iterator[Written]:
         largest = max(largest, int(np.asarray(labels.data[place]).max()))
         yield Written(done, 2 * len(places))
     imagej = largest <= _IMAGEJ_LARGEST and 2 * labels.data.size < _IMAGEJ_BYTES
+    if largest > _TIFF_LARGEST:
+        raise ValueError(
+            f"A TIFF holds ids up to {_TIFF_LARGEST}, and there is {largest}; save as .h5 or .zarr."
+        )
     how = _imagej(labels) if imagej else _ome(labels)
     stack = tifffile.memmap(path, shape=labels.shape, **how)
-    for step in _filled(stack, labels):
+    for step in _filled(stack, labels, path):
         yield Written(step.total + step.done, 2 * step.total)
     stack.flush()
 
@@ -156,14 +164,24 @@ def _ome(labels: Volume) -> dict[str, Any]:
     metadata: dict[str, Any] = {"axes": "ZYX"}
     for axis, size in zip("ZYX", labels.voxel_size or (), strict=False):
         metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "nm"}
-    return {"ome": True, "bigtiff": True, "dtype": _unsigned(labels), "metadata": metadata}
+    return {"ome": True, "bigtiff": True, "dtype": np.uint32, "metadata": metadata}
 
 
-def _filled(target: Any, labels: Volume) -> Iterator[Written]:
+def _filled(target: Any, labels: Volume, path: Path) -> Iterator[Written]:
     places = list(regions(labels.shape, _SIDE))
     for done, place in enumerate(places, start=1):
-        target[place] = np.asarray(labels.data[place])
+        values = np.asarray(labels.data[place])
+        if values.min() < 0:
+            raise ValueError(f"{labels.name} holds the id {values.min()}; ids are 0 and up.")
+        _check_room(path, target.dtype.itemsize * values.size)
+        target[place] = values
         yield Written(done, len(places))
+
+
+def _check_room(path: Path, wanted: int) -> None:
+    """Refuse to fill a disk, with an OSError: a mapped file, or HDF5, would end the process there."""
+    if shutil.disk_usage(path.parent).free < wanted + _SPARE:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def _unsigned(labels: Volume) -> np.dtype[Any]:

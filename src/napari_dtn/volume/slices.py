@@ -67,6 +67,8 @@ class SliceFiles:
             plane = np.asarray(
                 tifffile.imread(stream) if _is_tiff(file) else iio.imread(stream, plugin="pillow")
             )
+        while plane.ndim > len(self.plane) and len(plane) == 1:  # a slice that was saved as a stack of one
+            plane = plane[0]
         if plane.shape != self.plane or plane.dtype != self.dtype:
             raise ValueError(f"{file} has changed: it is {plane.dtype} {plane.shape}; open the volume again.")
         return plane
@@ -123,8 +125,10 @@ def _header(file: Place) -> tuple[tuple[int, ...], np.dtype[Any]]:
 def _tiff_header(file: Place) -> tuple[tuple[int, ...], np.dtype[Any]]:
     with reading(file), file.open("rb") as stream, tifffile.TiffFile(stream) as tif:
         series = tif.series[0]
-        shape, dtype, slices = series.shape, series.dtype, len(tif.pages)
-    if len(shape) not in (2, 3) or (len(shape) == 3 and series.axes != "YXS"):
+        shape, axes, dtype, slices = series.shape, series.axes, series.dtype, len(tif.pages)
+    while axes[0] != "Y" and shape[0] == 1:
+        shape, axes = shape[1:], axes[1:]
+    if axes not in ("YX", "YXS"):
         raise ValueError(
             f"{file} holds {slices} slices of shape {shape[-2:]}; open this file, not its folder."
         )

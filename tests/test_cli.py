@@ -200,6 +200,8 @@ def test_unet_is_the_network_without_pairs(files: tuple[str, str], tmp_path: Pat
     ("arguments", "message"),
     [
         (["predict", "missing.tif", "-o", "x.zarr"], "missing.tif does not exist"),
+        (["info", "a[raw].tif"], "a[raw].tif does not exist"),
+        (["info", "a[/b].tif"], "a[/b].tif does not exist"),
         (["predict", "IMAGE", "-o", "x.zarr", "--model", "nothing"], "No model 'nothing'"),
         (["predict", "IMAGE", "-o", "x.zarr", "--model", "TINY", "--z", "2:9"], "z range 2:9 does not fit"),
         (["predict", "IMAGE", "-o", "x.zarr", "--model", "TINY", "--z", "a"], "'a' is not a range"),

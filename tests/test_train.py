@@ -199,6 +199,24 @@ def classes_of(data: TrainingData, largest: int, names: tuple[str, ...] = ()) ->
     return replace(data, volume=replace(data.volume, labels=known, kind="classes"), classes=names)
 
 
+def test_sparse_annotation_of_the_scored_slices_is_found(data: TrainingData, tmp_path: Path) -> None:
+    """On the slices that have any, and to the far edges that whole tiles leave out; each pixel once."""
+    known = np.zeros((12, 70, 70), np.uint8)
+    known[0, :20], known[0, 20:40] = 1, 2
+    known[7, 40:60, 40:60], known[7, 69, 60:] = 1, 2
+    image = np.random.default_rng(0).random(known.shape)
+    sparse = replace(data.volume, image=image, labels=known, kind="classes")
+    data = replace(data, volume=sparse, train_z=range(2), val_z=range(2, 12))
+    assert data.scored() == {"slices": [7]}
+    seen = [found for _, batch in data.validation_batches(NETWORK, SETTINGS) for found in batch]
+    assert [sum((one == value).sum() for one in seen) for value in (1, 2)] == [400, 10]
+    step = run(data, tmp_path / "m.safetensors")[-1]
+    assert step.validation is not None
+    assert step.validation.scores["n_pixels"] == 410
+    with pytest.raises(ValueError, match="Nothing is annotated in val_z 8:12"):
+        run(replace(data, val_z=range(8, 12)), tmp_path / "other.safetensors")
+
+
 def test_classes_are_called_by_their_names(data: TrainingData, tmp_path: Path) -> None:
     names = ("membrane", "cytoplasm", "mitochondrion")
     network, path = replace(NETWORK, n_classes=3), tmp_path / "m.safetensors"

@@ -9,10 +9,11 @@ import pytest
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QLabel, QMessageBox
 
 from napari_dtn.metrics import boundary_target
-from napari_dtn.nn.checkpoint import load_model
+from napari_dtn.nn.checkpoint import load_card, load_model
 from napari_dtn.teach.events import Ended, Scored
 from napari_dtn.teach.library import Library
-from support.finetune import PATIENCE, begin, control, rest, say_all, start_from
+from napari_dtn.teach.past import numbers_of
+from support.finetune import PATIENCE, annotation, begin, control, rest, say_all, start_from
 
 
 @pytest.fixture
@@ -237,6 +238,28 @@ def test_the_library_compares_reverts_renames_deletes_restores_shares(
     assert "theirs" in {version.name for version in Library().versions()}
     assert control(lesson, "model").findData("theirs") >= 0
     assert second.date in dates
+
+
+def test_what_is_held_out_stays_so_when_a_model_goes_on(qtbot, lesson, tiny_phantom, tiny_model) -> None:
+    control(lesson, "iterations").setValue(2)
+    train(qtbot, lesson)
+    control(lesson, "keep").click()
+    rest(qtbot, lesson)
+    first = load_card(Library().versions()[0].path).training["taught"][0]
+    said = np.zeros(tiny_phantom.labels.shape, np.uint8)
+    said[0, 10:30] = np.where(boundary_target(tiny_phantom.labels[0, 10:30]), 1, 2)
+    say_all(qtbot, lesson, np.where(said == 0, annotation(lesson), said))
+    anew = lesson.teaching.lesson("another")
+    assert [numbers_of(box) for box in anew().held_out] != boxes_of(first), "else it would be another"
+    start_from(lesson, Library().versions()[0].path)
+    assert [numbers_of(box) for box in lesson.teaching.lesson("more")().held_out] == boxes_of(first)
+    compared = lesson.teaching.lesson(compared=[Library().versions()[0].path, tiny_model])()
+    assert [numbers_of(box) for box in compared.held_out] == boxes_of(first)
+    assert not compared.taught.knows(compared.held_out)
+
+
+def boxes_of(taught: dict) -> list:
+    return [tuple(map(tuple, box)) for box in taught["held_out"]]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.measure import label
 
-from napari_dtn.annotate.regions import JOIN, Region, cut, find_regions, hold_out
+from napari_dtn.annotate.regions import JOIN, NEVER_TAUGHT, Region, Taught, cut, find_regions, hold_out
 from napari_dtn.annotate.thumbnails import thumbnail
 from napari_dtn.colours import CLASSES
 
@@ -106,6 +106,47 @@ def test_few_regions_are_held_back_in_turn_and_a_fifth_of_many_at_once() -> None
     (fold,) = hold_out([both(z, 20 if z else 900) for z in range(20)])
     assert len(fold.held) == 4
     assert both(0, 900) not in fold.held
+
+
+def boxes(zs: range | list[int]) -> tuple:
+    return tuple(both(z).box for z in zs)
+
+
+@given(REGIONS, st.data())
+@settings(max_examples=60, deadline=None)
+def test_what_was_learned_from_is_held_back_only_where_there_is_nothing_else(regions, data) -> None:
+    learned = data.draw(st.lists(st.sampled_from(regions), unique_by=id)) if regions else []
+    taught = Taught(learned=tuple(one.box for one in learned))
+    folds = hold_out(regions, taught=taught)
+    assert bool(folds) == bool(hold_out(regions))
+    assert all(fold.held and fold.kept for fold in folds)
+    known = [fold for fold in folds if taught.knows(one.box for one in fold.held)]
+    if known:  # then no group is without any of it
+        assert len(known) == len(folds)
+        for fold in hold_out(regions, few=len(regions)):
+            assert taught.knows(one.box for one in fold.held)
+
+
+def test_what_was_held_back_stays_so() -> None:
+    """However often strokes are added, nothing that was learned from is held back."""
+    zs, taught = list(range(6)), NEVER_TAUGHT
+    for more in range(12):
+        fold = hold_out([both(z) for z in zs], taught=taught)[0]
+        held = tuple(one.box for one in fold.held)
+        assert not taught.knows(held)
+        assert taught.held_out in ((), held[: len(taught.held_out)]), "as it was, and perhaps more"
+        assert 0.1 <= len(held) / len(zs) <= 0.4
+        taught = Taught(held, taught.learned + tuple(one.box for one in fold.kept))
+        zs.append(10 + more)
+
+
+def test_where_all_was_learned_from_some_of_it_is_held_back() -> None:
+    zs = range(10)
+    assert hold_out([both(z) for z in zs], taught=Taught(learned=boxes(zs))) == hold_out(
+        [both(z) for z in zs]
+    )
+    only_held = hold_out([both(0), both(1)], taught=Taught(held_out=boxes([0, 1])))
+    assert [len(fold.held) for fold in only_held] == [1, 1], "something is left to learn from"
 
 
 @pytest.mark.parametrize("size", [4, 40, 300])

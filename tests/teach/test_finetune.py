@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_dtn.annotate.regions import NEVER_TAUGHT
 from napari_dtn.metrics import boundary_target
 from napari_dtn.nn.checkpoint import load_card, load_model, read_tensors
 from napari_dtn.nn.dtn import probability
@@ -19,6 +20,7 @@ from napari_dtn.teach.data import TeachData
 from napari_dtn.teach.events import Ended, Scored, Started, Stepped
 from napari_dtn.teach.finetune import TeachRequest, TeachRun, adapted_to, finetune
 from napari_dtn.teach.library import Library
+from napari_dtn.teach.past import taught_after, taught_before
 from napari_dtn.teach.splitting import split
 from napari_dtn.train.validation import validate
 from napari_dtn.volume.intensity import estimate_intensity
@@ -101,6 +103,33 @@ def test_it_learns_and_the_library_has_it(parent: Model, data: TeachData, tmp_pa
     card = load_card(version.path)
     assert card.training["data"]["annotated"]["slices"] == 1
     assert len(card.training["curve"]) == 1 + scores.index(best)
+    taught = taught_before([card], data.name, data.image.shape)
+    assert taught.held_out == data.held_out
+    assert taught.learned == tuple(one.box for one in data.lessons)
+    assert taught_before([card], "another", data.image.shape) == NEVER_TAUGHT
+
+
+def test_a_model_that_is_taught_twice_remembers_both(parent: Model, data: TeachData) -> None:
+    """Of each volume what it has learned at any time, and what was held out last."""
+    first = replace(parent, card=replace(parent.card, training={"taught": taught_after(parent.card, data)}))
+    other, held = replace(data, name="another"), ((slice(3, 4), slice(40, 60), slice(0, 80)),)
+    card = first.card
+    for now in (other, replace(data, held_out=held)):
+        card = replace(card, training={"taught": taught_after(card, now)})
+    taught = taught_before([card], data.name, data.image.shape)
+    assert taught.held_out == held
+    assert {box[0].start for box in taught.learned} == {1, 3}
+    assert taught_before([card], "another", data.image.shape).held_out == data.held_out
+
+
+def test_a_model_trained_on_slices_of_the_volume_knows_them(parent: Model, data: TeachData) -> None:
+    shape = data.image.shape
+    trained = {"data": {"name": data.name, "shape": list(shape), "train_z": [0, 2]}}
+    taught = taught_before([replace(parent.card, training=trained)], data.name, shape)
+    assert taught.learned == ((slice(0, 2), slice(0, shape[1]), slice(0, shape[2])),)
+    older = {"data": {"name": data.name, "shape": list(shape), "held_out": [[[1, 2], [0, 30], [0, 80]]]}}
+    taught = taught_before([replace(parent.card, training=older)], data.name, shape)
+    assert (taught.held_out, taught.learned) == (data.held_out, ())
 
 
 def test_what_is_kept_is_the_best_and_predicts_what_was_scored(

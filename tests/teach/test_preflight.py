@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_dtn.annotate.regions import Taught
 from napari_dtn.teach.preflight import Remark, preflight
 
 SHAPE = (4, 60, 60)
@@ -65,6 +66,14 @@ def test_far_voxels_come_with_the_factors_to_resample_by() -> None:
     assert found.kind == "warn"
     assert found.words == "The volume's voxels are 30 × 3 × 3 nm; the model was trained on 30 × 6 × 6 nm."
     assert found.resample == (1.0, 0.5, 0.5)
+
+
+def test_a_score_on_what_was_learned_from_flatters() -> None:
+    held, other = ((slice(z, z + 1), slice(0, 20), slice(0, 20)) for z in (0, 2))
+    assert look(GOOD, held_out=(held,), taught=Taught(learned=(other,))) == []
+    (remark,) = look(GOOD, held_out=(held,), taught=Taught(learned=(other, held)))
+    assert remark.kind == "warn"
+    assert "has learned from what would be held out" in remark.words
 
 
 def test_regions_that_reach_out_of_the_image_are_counted() -> None:

@@ -18,6 +18,7 @@ import zarr
 from napari_dtn.cli import main
 from napari_dtn.nn.checkpoint import Model, load_model
 from napari_dtn.nn.frugal import FrugalRunner
+from napari_dtn.nn.torch_runner import TorchRunner
 from napari_dtn.predict import Predictor, predict
 from napari_dtn.predict.output import is_unfinished
 from napari_dtn.settings import NetworkSettings, PredictSettings, Roi
@@ -233,3 +234,21 @@ def test_other_errors_are_not_tried_again() -> None:
 
 def test_predictors_are_frugal(model: Model) -> None:
     assert isinstance(Predictor.of(model, volume_from_array(EM), PredictSettings()).runner, FrugalRunner)
+
+
+def test_a_compiled_network_is_compiled_for_fewer_tiles_once_memory_has_run_out() -> None:
+    """It is of one size, and fills smaller batches up to it."""
+    sizes = []
+
+    def forward(tiles: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(tiles))
+        if len(tiles) > 3:
+            raise RuntimeError("CUDA out of memory.")
+        return tiles
+
+    run = FrugalRunner(TorchRunner(forward, torch.device("cpu"), torch.float32, batch=8))
+    tiles = torch.randn(7, 1, 8, 8)
+    torch.testing.assert_close(run(tiles), tiles.sigmoid())
+    assert sizes == [8, 3, 3, 3]
+    run(tiles[:1])
+    assert sizes[-1] == 3

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from napari_dtn.nn.backends import Runner
+from napari_dtn.nn.torch_runner import TorchRunner
 from napari_dtn.words import is_out_of_memory
 
 logger = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ class FrugalRunner:
             else:
                 break
             count //= 2  # outside of the handler, which keeps the failed attempt's tensors alive
+            self._runner = _of_fewer(self._runner, count)
             torch.cuda.empty_cache()  # does nothing where CUDA is not in use
         if count < min(len(tiles), self._most or len(tiles)):
             self._most = count
@@ -45,3 +48,10 @@ class FrugalRunner:
                 "Out of memory with %d tiles at a time; going on with %d (batch_size).", len(tiles), count
             )
         return torch.cat(done) if len(done) > 1 else done[0]
+
+
+def _of_fewer(runner: Runner, count: int) -> Runner:
+    """Let a compiled network be compiled anew, since it would fill smaller batches up."""
+    if isinstance(runner, TorchRunner):
+        return replace(runner, batch=min(runner.batch, count))
+    return runner

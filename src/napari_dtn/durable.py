@@ -67,7 +67,7 @@ def make_durable(folder: Path, files: Iterable[Path]) -> None:
     if syncfs is None:
         for file in files:
             if file.exists():  # a chunk that is 0 everywhere has none
-                with file.open("rb") as opened:
+                with file.open("r+b") as opened:  # Windows flushes only what may be written
                     os.fsync(opened.fileno())
         return
     descriptor = os.open(folder, os.O_RDONLY)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_dtn.settings import ClickSettings, FineTuneSettings, PredictSettings, Roi, VoxelSize
+
+
+_WINDOWS = os.name == "nt"
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ def predict_recipe(
     options = ["--output", str(output), "--model", model, *image.options, *_box_options(roi)]
     options += [*_options(settings), *(["--overwrite"] if overwrite else [])]
     return Recipe(
-        shlex.join(["napari-dtn", "predict", image.path, *options]),
+        _line(["napari-dtn", "predict", image.path, *options]),
         _PREDICT.format(
             opened=image.opened,
             model=model,
@@ -117,7 +122,7 @@ def warp_recipe(
         roi=_call("Roi", _ranges(roi)),
         settings=_call("PredictSettings", changed_fields(settings)),
     )
-    return Recipe(shlex.join(["napari-dtn", "warp", image.path, *options]), python)
+    return Recipe(_line(["napari-dtn", "warp", image.path, *options]), python)
 
 
 def teach_recipe(
@@ -153,7 +158,7 @@ def teach_recipe(
         settings=_call("FineTuneSettings", changed_fields(settings)),
         name=name,
     )
-    return Recipe(shlex.join([*command, *_options(settings, "teach."), "--name", name]), python)
+    return Recipe(_line([*command, *_options(settings, "teach."), "--name", name]), python)
 
 
 def click_recipe(
@@ -189,7 +194,7 @@ def click_recipe(
         ]
     call = _call("ClickSettings", changed_fields(settings))
     python = _CLICK.format(opened=image.opened, given=given, folder=str(folder), settings=call)
-    return Recipe(" && ".join(map(shlex.join, commands)), python)
+    return Recipe(("\n" if _WINDOWS else " && ").join(map(_line, commands)), python)
 
 
 _PREDICT = """\
@@ -277,6 +282,11 @@ for facts in session.objects.all():
 print("in work:", 0 if session.mask is None else session.mask.voxels, "voxels")
 session.close()
 """
+
+
+def _line(words: Sequence[str]) -> str:
+    """Return words as one line of this system's shell."""
+    return subprocess.list2cmdline(words) if _WINDOWS else shlex.join(words)
 
 
 def _options(settings: Any, prefix: str = "") -> list[str]:

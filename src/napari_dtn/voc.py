@@ -78,7 +78,7 @@ class VocFolder:
         file = self.root / _LISTS / f"{split}.txt"
         if not file.is_file():
             raise FileNotFoundError(f"{file} does not exist; it lists the images of {split}, a name a line.")
-        names = tuple(line.strip() for line in file.read_text().splitlines() if line.strip())
+        names = tuple(line.strip() for line in file.read_text("utf-8").splitlines() if line.strip())
         if not names:
             raise ValueError(f"{file} names no image; it needs one name a line, such as 2007_000032.")
         for path in (path for name in names for path in self._files(name)):

@@ -13,6 +13,7 @@ from napari_dtn._napari import finetune_desk as desk
 from napari_dtn._napari import finetune_tasks as tasks
 from napari_dtn._napari.annotation_layer import BRUSH, POLYGON, AnnotationLayer, taken_boxes
 from napari_dtn._napari.annotation_list import Place
+from napari_dtn._napari.click_keys import REDO, UNDO
 from napari_dtn._napari.finetune_controls import CLASSES_AT_FIRST, FORGET, AnnotateControls, say
 from napari_dtn._napari.job import Lane, notified
 from napari_dtn._napari.layers import check_image, ids_over, snapshot_of
@@ -254,7 +255,7 @@ class Annotating(QObject):
 
     def _bind(self, layer: napari.layers.Layer) -> None:
         """Let undo and redo be ours while a layer of ours is chosen."""
-        for key, action in (("Control-Z", desk.undone), ("Control-Shift-Z", desk.redone)):
+        for key, action in ((UNDO, desk.undone), (REDO, desk.redone)):
             layer.bind_key(key, lambda _, action=action: self.ask(action), overwrite=True)
 
     def _on_ended(self) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from app_model.types import KeyCode, KeyMod
 from napari.layers import Labels, Shapes
 from napari.settings import get_settings
 from napari.utils.action_manager import action_manager
@@ -18,17 +20,21 @@ if TYPE_CHECKING:
     from app_model.types import KeyBinding
 
 _BRUSH = ("merge", "delete")  # in a labels layer, their keys are those of the brush
+_MAC = sys.platform == "darwin"  # whose keyboards may have Backspace alone
+# Cmd on a Mac, where napari's own undo would else change a layer that we keep.
+UNDO = KeyMod.CtrlCmd | KeyCode.KeyZ
+REDO = KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ
 #: What keys do: name, words for people, keys.
 KEYS = (
     ("commit", "keep the object", ("Enter", "C")),
     ("drop", "drop it", ("Escape", "Shift-C")),
-    ("undo", "undo", ("Control-Z",)),
-    ("redo", "redo", ("Control-Shift-Z",)),
+    ("undo", "undo", (UNDO,)),
+    ("redo", "redo", (REDO,)),
     ("in_slice", "find it in the slice", ("S",)),
     ("through", "find it through the slices", ("Shift-S",)),
     ("swap", "left click includes, or excludes", ("T",)),
     ("merge", "merge the chosen rows", ("M",)),
-    ("delete", "delete them", ("Delete",)),
+    ("delete", "delete them", ("Delete", "Backspace") if _MAC else ("Delete",)),
     ("merging", "merge with the mouse, or no longer", ("Shift-M",)),
     ("doubt", "next doubtful place", ("D",)),
     ("yes", "it is one object", ("Y",)),

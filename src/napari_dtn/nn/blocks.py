@@ -26,6 +26,36 @@ def halve(features: Tensor) -> Tensor:
     return F.max_pool2d(features, 2, ceil_mode=True)
 
 
+def pooled(features: Tensor, size: tuple[int, int]) -> Tensor:
+    """Means over ``size`` cells that cover the map: ``(N, C, H, W)`` -> ``(N, C, *size)``.
+
+    Apple GPUs average only over cells of equal size; there, other maps are multiplied by the weights of
+    each row and each column of cells.
+    """
+    uneven = any(length % cells for length, cells in zip(features.shape[2:], size, strict=True))
+    if features.device.type == "mps" and uneven:
+        return pooled_by_products(features, size)
+    return F.adaptive_avg_pool2d(features, size)
+
+
+def pooled_by_products(features: Tensor, size: tuple[int, int]) -> Tensor:
+    """The same as matrix products, on any device."""
+    down, across = (
+        _shares(int(length), cells).to(features)
+        for length, cells in zip(features.shape[2:], size, strict=True)
+    )
+    return down @ features @ across.T
+
+
+def _shares(length: int, cells: int) -> Tensor:
+    """Weight of each of ``length`` pixels in each cell, ``(cells, length)``."""
+    shares = torch.zeros(cells, length)
+    for cell in range(cells):
+        start, stop = cell * length // cells, -(-(cell + 1) * length // cells)
+        shares[cell, start:stop] = 1 / (stop - start)
+    return shares
+
+
 class UpBlock(nn.Module):
     """Double the size, join the skip connection, convolve."""
 

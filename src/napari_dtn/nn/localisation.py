@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_dtn.nn.autocasting import computing_in
+from napari_dtn.nn.blocks import pooled
 from napari_dtn.nn.tps import lattice
 from napari_dtn.settings import Localisation
 
@@ -62,7 +63,7 @@ class Localiser(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """``(N, C, H, W)`` -> fiducial points ``(N, K, 2)``, ``(x, y)`` in (-1, 1), float32."""
         seen = self.look(features)
-        with torch.autocast(features.device.type, enabled=False):
+        with computing_in(features.device.type):
             return torch.tanh(self.rest + self.move(seen.float())).view(-1, self.side**2, 2)
 
     def look(self, features: Tensor) -> Tensor:
@@ -102,7 +103,7 @@ class PooledLocaliser(Localiser):
 
     def look(self, features: Tensor) -> Tensor:
         """``(N, C, H, W)`` -> ``(N, features)``; images of any size give as many."""
-        return F.adaptive_avg_pool2d(self.convolve(features), _POOLED).flatten(1)
+        return pooled(self.convolve(features), (_POOLED, _POOLED)).flatten(1)
 
     def move(self, seen: Tensor) -> Tensor:
         """``(N, features)`` -> ``(N, 2 K)``."""
@@ -122,7 +123,7 @@ class SpatialLocaliser(Localiser):
 
     def look(self, features: Tensor) -> Tensor:
         """``(N, C, H, W)`` -> ``(N, features, side, side)``: a cell around each point."""
-        return F.adaptive_avg_pool2d(self.convolve(features), self.side)
+        return pooled(self.convolve(features), (self.side, self.side))
 
     def move(self, seen: Tensor) -> Tensor:
         """``(N, features, side, side)`` -> ``(N, 2 K)``."""

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_dtn.nn.blocks import pooled
 from napari_dtn.nn.sampling import sample
 from napari_dtn.nn.tps import pixel_centres
 from napari_dtn.settings import WarpPenalties
@@ -134,4 +135,4 @@ def _folding(points: Tensor) -> Tensor:
 def _off_boundary(grid: Tensor, annotation: Tensor) -> Tensor:
     """Mean of 1 - b over the samples; b is the share of boundary around each, on a map of the grid's size."""
     boundary = (annotation == _BOUNDARY)[:, None].to(grid.dtype)
-    return 1 - sample(F.adaptive_avg_pool2d(boundary, (grid.shape[1], grid.shape[2])), grid).mean()
+    return 1 - sample(pooled(boundary, (grid.shape[1], grid.shape[2])), grid).mean()

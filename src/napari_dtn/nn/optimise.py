@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from napari_dtn.nn.autocasting import computing_in
 from napari_dtn.nn.dtn import DenseTransformerNetwork
 from napari_dtn.nn.losses import distillation, masked_cross_entropy, warp_penalty
 from napari_dtn.nn.memory import keep_freed_memory
@@ -64,7 +65,7 @@ class Trainee:
         if self.settings.statistics == "kept":
             for layer in norms(self.network):
                 layer.eval()
-        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.bfloat16):
+        with computing_in(image.device.type, torch.bfloat16 if self.bfloat16 else torch.float32):
             image = image.contiguous(memory_format=torch.channels_last)
             logits, warps = self.network.forward_with_warp(image)
             held = self._pull(image, logits, annotation)

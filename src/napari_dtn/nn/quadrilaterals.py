@@ -43,6 +43,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from napari_dtn.nn.autocasting import computing_in
 from napari_dtn.nn.sampling import fill_holes, full_precision
 
 FLAT = 1e-2
@@ -70,7 +71,7 @@ def invert(values: Tensor, grid: Tensor) -> Tensor:
     Tensor
         ``(N, C, H, W)``, float32 (float64 for float64 input).
     """
-    with torch.autocast(values.device.type, enabled=False):
+    with computing_in(values.device.type):
         cells = _cells(_with_ring(_in_pixels(full_precision(grid))))
         holder = torch.ops.napari_dtn.holders(cells.detach(), *grid.shape[:3])
         return fill_holes(_read(full_precision(values), cells, holder))

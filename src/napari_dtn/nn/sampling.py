@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_dtn.nn import rows
+from napari_dtn.nn.autocasting import computing_in
 from napari_dtn.settings import Filling, Sampler
 
 HOLE = 0.5
@@ -50,7 +51,7 @@ def sample(values: Tensor, grid: Tensor, sampler: Sampler = "native") -> Tensor:
     Tensor
         ``(N, C, H', W')``, float32 (float64 for float64 input).
     """
-    with torch.autocast(values.device.type, enabled=False):
+    with computing_in(values.device.type):
         values, grid = full_precision(values), full_precision(grid)
         if sampler == "native" and _eager_on_cpu(values):
             return rows.gather(values, grid)
@@ -84,7 +85,7 @@ def splat(
         ``(N, C, H, W)``, the numerator of Eq. 7; for ones as values it is the denominator S.
     """
     size = size or (int(values.shape[2]), int(values.shape[3]))
-    with torch.autocast(values.device.type, enabled=False):
+    with computing_in(values.device.type):
         values, grid = full_precision(values), full_precision(grid)
         if sampler == "indexed":
             return rows.add(values, grid, size)
@@ -197,7 +198,7 @@ def restore(
         ``(N, C, H, W)``, float32 (float64 for float64 input).
     """
     both = splat(torch.cat([values, torch.ones_like(values[:, :1])], dim=1), grid, sampler=sampler)
-    with torch.autocast(values.device.type, enabled=False):
+    with computing_in(values.device.type):
         if filling == "neighbours":
             return fill_holes(both, hole, look=sampler == "native")
         near, share = _mean(both, hole)

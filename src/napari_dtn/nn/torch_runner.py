@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from napari_dtn.nn.autocasting import computing_in
 from napari_dtn.nn.devices import resolve_precision
 from napari_dtn.nn.dtn import DenseTransformerNetwork, probability
 from napari_dtn.nn.fusion import fused
@@ -46,8 +47,10 @@ class TorchRunner:
         count, missing = len(tiles), self.batch - len(tiles)
         if missing > 0:
             tiles = F.pad(tiles, (0, 0, 0, 0, 0, 0, 0, missing))
-        tiles = tiles.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+        tiles = tiles.to(self.device, non_blocking=self.device.type == "cuda").contiguous(
+            memory_format=torch.channels_last
+        )
+        with computing_in(self.device.type, self.precision):
             logits = self.forward(tiles)
         return probability(logits[:count]).cpu()
 

@@ -29,6 +29,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from napari_dtn.nn.autocasting import computing_in
+
 
 def lattice(side: int, dtype: torch.dtype = torch.float64) -> Tensor:
     """Return the fiducial points at rest: the cell centres of a ``side x side`` division of [-1, 1].
@@ -123,7 +125,7 @@ def spline_grid(fiducials: Tensor, height: int, width: int) -> Tensor:
     batch = fiducials.shape[0]
     # A traced graph has a batch of any size; everything else is a constant of it.
     side, height, width = round(int(fiducials.shape[1]) ** 0.5), int(height), int(width)
-    with torch.autocast(fiducials.device.type, enabled=False):
+    with computing_in(fiducials.device.type):
         if fiducials.dtype == torch.float64:
             matrix = spline_matrix(pixel_centres(height, width), side).to(fiducials.device)
         else:

@@ -150,8 +150,23 @@ def write_graph(job: Job, folder: Path, linked: Linked, first: NDArray[np.int64]
     save_tables(made, graph.edges, linked.probability, touching, linked.slices, source.shape[0], places)
     shutil.copy(job.folder / _FACTS, made)
     make_durable(made, (file for file in made.rglob("*") if file.is_file()))
-    shutil.rmtree(folder, ignore_errors=True)
+    _put_aside(folder)
     made.rename(folder)
+
+
+def _put_aside(folder: Path) -> None:
+    """Remove a graph that is replaced: all of it, or, where Windows keeps what is in use, nothing."""
+    aside = folder.with_name(folder.name + ".replaced")
+    shutil.rmtree(aside, ignore_errors=True)
+    if not folder.exists():
+        return
+    try:
+        folder.rename(aside)
+    except PermissionError as error:
+        raise PermissionError(
+            f"{folder} cannot be replaced; where a panel clicks on it, stop that, and give the command again."
+        ) from error
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _write_part(

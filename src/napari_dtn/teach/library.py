@@ -101,6 +101,7 @@ class Library:
             The name is empty, that of a bundled model, or no name for a file; or the file is no model.
         """
         check_name(name)
+        name = self._spelled(name)
         card = load_json(Path(file), KEY)
         card = {**card, "name": name, "scores": {**card["scores"], **(measured or {})}}
         target = self._free(name)
@@ -111,9 +112,15 @@ class Library:
     def rename(self, old: str, new: str) -> None:
         """Give all versions of a model another name. ValueError where it is taken or not allowed."""
         check_name(new)
-        if (self.folder / new).exists():
-            raise ValueError(f"There is a model {new!r} already; choose another name.")
+        if (self.folder / (known := self._spelled(new))).exists() and known != old:
+            raise ValueError(f"There is a model {known!r} already; choose another name.")
         (self.folder / old).rename(self.folder / new)
+
+    def _spelled(self, name: str) -> str:
+        """Return a name as the model that has it spells it: capitals do not count on every file system."""
+        known = [one.name for one in self.folder.glob("*")]
+        alike = (one for one in known if one.casefold() == name.casefold())
+        return name if name in known else next(alike, name)
 
     def revert(self, version: Version) -> None:
         """Let a name stand for this version."""

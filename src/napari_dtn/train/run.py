@@ -146,7 +146,8 @@ class Training:
         return StepDone(self.iteration, self.settings.iterations, loss, rate, elapsed, steps, validation)
 
     def _on_device(self, *arrays: NDArray[Any]) -> list[torch.Tensor]:
-        return [torch.from_numpy(array).to(self.device, non_blocking=True) for array in arrays]
+        waiting = self.device.type == "cuda"  # elsewhere what is copied may be gone before it was
+        return [torch.from_numpy(array).to(self.device, non_blocking=waiting) for array in arrays]
 
     def _validate_if_due(self) -> Validation | None:
         due = self.iteration % self.settings.validate_every == 0 or self.iteration == self.settings.iterations

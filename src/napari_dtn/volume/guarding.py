@@ -39,7 +39,7 @@ def check_apart(output: str | Path, *inputs: str | None) -> None:
     """
     there = _resolved(output)
     for one, read in _read(inputs):
-        if there == read or read.is_relative_to(there) or _is_part(there, read):
+        if _below(read, there) is not None or _is_part(there, read):
             raise ValueError(f"{output} would be written over {one}, which is read; choose another path.")
         if _is_among(there, read):
             raise ValueError(
@@ -61,7 +61,7 @@ def check_folder(folder: str | Path, *inputs: str | None) -> None:
     """
     there = _resolved(folder)
     for one, read in _read(inputs):
-        if there == read:
+        if _same(there, read):
             raise ValueError(f"{folder} is {one} itself, which is read; choose another folder.")
     if there.is_file():
         raise NotADirectoryError(f"{folder} is a file; choose another folder.")
@@ -98,15 +98,28 @@ def _read(inputs: Iterable[str | None]) -> Iterator[tuple[str, Path]]:
             yield one, place
 
 
+def _below(place: Path, folder: Path) -> Path | None:
+    """Return the way from a folder to what is in it, or is it; None where it is elsewhere."""
+    above = next((one for one in (place, *place.parents) if _same(one, folder)), None)
+    return None if above is None else place.relative_to(above)
+
+
+def _same(place: Path, other: Path) -> bool:
+    """Whether two names are one place: capitals do not count on every file system."""
+    return place == other or (place.exists() and other.exists() and place.samefile(other))
+
+
 def _is_part(there: Path, read: Path) -> bool:
     """Whether something lies in a store, and is not beside the volume in it."""
-    inside = there.exists() and there.is_relative_to(read) and _is_store(read)
-    return inside and not any(_is_further(name) for name in there.relative_to(read).parts)
+    inside = _below(there, read)
+    if inside is None or not there.exists() or not _is_store(read):
+        return False
+    return not any(_is_further(name) for name in inside.parts)
 
 
 def _is_among(there: Path, read: Path) -> bool:
     """Whether something would be one of the slices in a folder."""
-    return there.parent == read and there.suffix.lower() in SUFFIXES and not _is_store(read)
+    return _same(there.parent, read) and there.suffix.lower() in SUFFIXES and not _is_store(read)
 
 
 def _local(path: str) -> Path | None:

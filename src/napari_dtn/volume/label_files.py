@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_dtn.volume.opening import Volume
 
 DATASET = "labels"
+_WINDOWS = os.name == "nt"
 _SIDE = 2048  # pixels of a slice that are read and written at once
 _IMAGEJ_BYTES = 2**32 - 2**20  # of a stack; ImageJ has no larger file
 _IMAGEJ_LARGEST, _TIFF_LARGEST = 2**16 - 1, 2**32 - 1
@@ -81,6 +82,7 @@ def save_label_steps(labels: Volume, path: str | Path, overwrite: bool = False) 
         raise FileExistsError(f"{path} exists; choose another path.")
     if path.is_dir():
         check_deletable(path)
+    _check_closed(path)
     with _put_in_place(path) as unfinished:
         yield from write(labels, unfinished)
 
@@ -95,6 +97,20 @@ def _writer_of(path: Path) -> Any:
         if suffix in suffixes:
             return write
     raise ValueError(f"{path.name} has no format for labels in its name; end it with .zarr, .tif or .h5.")
+
+
+def _check_closed(path: Path) -> None:
+    """Refuse a file that Windows would not let be replaced, since it is open, as by a layer of it."""
+    if not _WINDOWS or not path.is_file():
+        return
+    aside = path.with_name(path.name + ".aside")
+    try:
+        path.rename(aside)
+    except PermissionError as error:
+        raise PermissionError(
+            f"{path} is open, perhaps as a layer: remove that first, or choose another name."
+        ) from error
+    aside.rename(path)
 
 
 @contextmanager

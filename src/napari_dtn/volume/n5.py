@@ -128,7 +128,7 @@ def _attributes(place: Place) -> Attributes:
     if not file.is_file():
         return {}
     with reading(place):
-        found = json.loads(file.read_text())
+        found = json.loads(file.read_bytes())
     return found if isinstance(found, dict) else {}
 
 

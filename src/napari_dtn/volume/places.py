@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.request import url2pathname
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -29,7 +30,7 @@ def place_of(path: str | Path) -> Place:
     if not separator:
         return Path(text).expanduser()
     if protocol == "file":
-        return Path(text.removeprefix("file://"))
+        return Path(url2pathname(text.removeprefix("file://")))
     _check_protocol(text, protocol)
     upath: Any = needed("upath", "remote", text)
     place: UPath = upath.UPath(text, **_options(protocol))

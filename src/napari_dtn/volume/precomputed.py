@@ -24,7 +24,7 @@ def is_precomputed(place: Place) -> bool:
     if not info.is_file():
         return False
     try:
-        return "scales" in json.loads(info.read_text())
+        return "scales" in json.loads(info.read_bytes())
     except ValueError:
         return False
 
@@ -38,7 +38,7 @@ def open_precomputed(place: Place) -> Found:
         The package tensorstore is missing, or the volume is damaged.
     """
     with reading(place):
-        scales = json.loads((place / "info").read_text())["scales"]
+        scales = json.loads((place / "info").read_bytes())["scales"]
         key = str(scales[0]["key"])
         size = stated_voxel_size(scales[0]["resolution"][::-1], ["nm"] * 3)
         offset = scales[0].get("voxel_offset", (0, 0, 0))[::-1]

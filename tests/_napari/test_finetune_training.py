@@ -255,6 +255,7 @@ def test_what_is_held_out_stays_so_when_a_model_goes_on(qtbot, lesson, tiny_phan
     assert [numbers_of(box) for box in lesson.teaching.lesson("more")().held_out] == boxes_of(first)
     compared = lesson.teaching.lesson(compared=[Library().versions()[0].path, tiny_model])()
     assert [numbers_of(box) for box in compared.held_out] == boxes_of(first)
+    assert compared.taught
     assert not compared.taught.knows(compared.held_out)
 
 

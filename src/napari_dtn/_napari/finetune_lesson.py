@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_dtn.annotate.regions import NEVER_TAUGHT, Taught
 from napari_dtn.settings import FineTuneSettings, PredictSettings, spare_cores
 
 if TYPE_CHECKING:
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
 
     from napari_dtn._napari.layers import Snapshot
     from napari_dtn.annotate import Annotations
+    from napari_dtn.annotate.regions import Taught
     from napari_dtn.nn.checkpoint import Model
     from napari_dtn.teach.data import TeachData
     from napari_dtn.teach.preflight import Remark
@@ -42,7 +42,7 @@ class Lesson:
     folder
         Where the training keeps its state.
     taught
-        What the models in question have learned of the volume before.
+        What the models in question have learned of the volume before, where that is known.
     """
 
     image: Snapshot
@@ -54,7 +54,7 @@ class Lesson:
     name: str
     settings: FineTuneSettings
     folder: Path
-    taught: Taught = NEVER_TAUGHT
+    taught: Taught | None = None
 
 
 def lesson_of(
@@ -128,6 +128,7 @@ def remarks_on(lesson: Lesson, parent: Model) -> list[Remark]:
     ValueError
         It would teach nothing.
     """
+    from napari_dtn.annotate.regions import NEVER_TAUGHT
     from napari_dtn.teach.preflight import preflight
 
     volume = lesson.image.volume
@@ -139,7 +140,7 @@ def remarks_on(lesson: Lesson, parent: Model) -> list[Remark]:
         trained_on=parent.card.voxel_size,
         regions=lesson.regions,
         held_out=lesson.held_out,
-        taught=lesson.taught,
+        taught=lesson.taught or NEVER_TAUGHT,
     )
     for remark in found:
         if remark.kind == "stop":

@@ -204,7 +204,7 @@ def compare(versions: Sequence[Version], make: Callable[[], Lesson]) -> Iterator
     models = {one.id: load_model(one.path, lesson.settings.device) for one in versions}
     data = data_of(lesson)
     yield compare(models, data)
-    if lesson.taught.knows(lesson.held_out):
+    if lesson.taught and lesson.taught.knows(lesson.held_out):
         yield "What they are compared on was learned from before: annotate a new place for a fair comparison."
     yield from look(models, data)
 

@@ -464,6 +464,19 @@ def test_strokes_over_a_locked_object_leave_the_journal_whole(taken_up) -> None:
     assert ((taken_up.labels[:] == 1) == (before == 1)).all()
 
 
+def test_edits_that_end_while_a_stroke_is_drawn_stay(taken_up) -> None:
+    taken_up.drop()
+    painted = PaintedLabels((taken_up.labels,))
+    painted[5, 40:42, 40:42] = 1
+    taken_up.objects.delete(2)
+    painted[5, 42:44, 40:42] = 1
+    taken_up.objects.record("a stroke", painted.take())
+    labels = taken_up.labels[:]
+    assert (labels[5, 40:44, 40:42] == 1).all()
+    assert not (labels == 2).any()
+    assert [one.voxels for one in taken_up.objects.all()] == [(labels == 1).sum()]
+
+
 def test_what_a_split_made_untrue_is_not_said_again_while_in_work(session, rooms) -> None:
     session.click(MIDDLES[1])
     session.click(MIDDLES[2])

@@ -686,6 +686,52 @@ def test_a_folder_whose_metadata_are_damaged_is_let_go_of(rooms, tmp_path: Path,
     ClickSession(rooms.volume, **options).close()
 
 
+@pytest.mark.parametrize("missing", ["journal.sqlite", "objects.zarr"])
+def test_half_a_folder_is_refused_and_left_as_it_is(rooms, tmp_path: Path, missing: str) -> None:
+    options = {"boundaries": rooms.boundaries, "folder": tmp_path / "session"}
+    with closing(ClickSession(rooms.volume, **options)) as session:
+        session.click(MIDDLES[1])
+        session.commit()
+    (tmp_path / "session" / missing).rename(tmp_path / missing)
+    with pytest.raises(ValueError, match=f"{missing} is missing.*choose another folder"):
+        ClickSession(rooms.volume, **options)
+    (tmp_path / missing).rename(tmp_path / "session" / missing)
+    with closing(ClickSession(rooms.volume, **options)) as session:
+        assert [one.id for one in session.objects.all()] == [1]
+
+
+def test_a_session_that_was_killed_before_it_had_a_journal_begins(rooms, tmp_path: Path) -> None:
+    options = {"boundaries": rooms.boundaries, "folder": tmp_path / "session"}
+    ClickSession(rooms.volume, **options).close()
+    (tmp_path / "session" / "journal.sqlite").unlink()
+    with closing(ClickSession(rooms.volume, **options)) as session:
+        session.click(MIDDLES[1])
+        assert session.commit() == 1
+
+
+def test_nothing_is_written_where_the_folder_was_until_it_is_back(session, rooms, tmp_path: Path) -> None:
+    session.click(MIDDLES[1])
+    session.commit()
+    session.click(MIDDLES[6])
+    there, moved = session.folder, tmp_path / "moved"
+    there.rename(moved)
+    for change in (session.commit, lambda: session.objects.delete(1), session.objects.undo, session.follow):
+        with pytest.raises(FileNotFoundError, match="nothing was written: if its folder was moved"):
+            list(change() or ())
+    assert not there.exists()
+    moved.rename(there)
+    assert session.commit() == 2
+    there.rename(moved)
+    session.click(MIDDLES[11])
+    with pytest.raises(FileNotFoundError):
+        session.close()
+    assert not there.exists()
+    options = {"boundaries": rooms.boundaries, "folder": moved, "settings": session.settings}
+    with closing(ClickSession(rooms.volume, **options)) as again:
+        assert [one.id for one in again.objects.all()] == [1, 2]
+        assert again.commit() == 3, "what was in work is there too"
+
+
 def test_a_session_that_cannot_be_opened_lets_go_of_its_folder(rooms, tmp_path: Path) -> None:
     def broken(*_: object) -> None:
         raise OSError("the share is away")

@@ -8,6 +8,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -18,7 +19,6 @@ from napari_dtn.segment.patches import Patch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
 OBJECTS = "objects"
 
@@ -81,6 +81,8 @@ class History:
         uint32, (Z, Y, X), 0 for background: reads and writes boxes, such as a zarr array.
     others
         Further arrays of that shape by name, of any integers.
+    files
+        What must be in its place, beside the journal, whenever something is written: the arrays' metadata.
 
     Attributes
     ----------
@@ -95,7 +97,10 @@ class History:
 
     made: ClassVar[Signal] = Signal(Edit)
 
-    def __init__(self, path: Path, labels: Any, others: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, path: Path, labels: Any, others: Mapping[str, Any] | None = None, files: Iterable[Path] = ()
+    ) -> None:
+        self._files = (Path(path).absolute(), *files)
         self.labels = labels
         self.arrays: dict[str, Any] = {OBJECTS: labels, **(others or {})}
         self._lock = threading.RLock()
@@ -121,6 +126,21 @@ class History:
         """Let go of the journal."""
         with self._lock:
             self._db.close()
+
+    def check_there(self) -> None:
+        """Refuse to write where the folder has been moved: zarr would make its place anew.
+
+        Raises
+        ------
+        FileNotFoundError
+            The journal, or one of the files, is no longer in its place.
+        """
+        gone = next((one for one in self._files if not one.exists()), None)
+        if gone is not None:
+            raise FileNotFoundError(
+                f"{gone} is no longer there, so nothing was written: if its folder was moved, move it back, "
+                "or open it where it is now."
+            )
 
     # ---- notes: whatever else must survive
 
@@ -188,6 +208,11 @@ class History:
         -------
         Edit or None
             None where nothing changes.
+
+        Raises
+        ------
+        FileNotFoundError
+            The arrays or the journal are no longer in their place; then nothing is recorded.
         """
         with self._lock:
             self._finish()
@@ -226,6 +251,7 @@ class History:
 
     def _finish(self) -> None:
         """Make what was recorded and could not be made, as when the disk was full."""
+        self.check_there()
         if pending := self.note("pending"):
             self._told(self._make(*pending))
 

@@ -11,6 +11,7 @@ import threading
 from collections import Counter
 from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,6 +57,16 @@ def test_a_click_finds_the_room_in_its_slice(session, rooms, number: int) -> Non
     assert mask.shape == rooms.volume.shape
     assert iou(mask, room(rooms, number)) > GOOD
     assert mask[MIDDLES[number]]
+
+
+def test_a_mask_ends_where_its_volume_does(session) -> None:
+    mask = session.click(MIDDLES[1])
+    planes = list(islice(mask, len(mask) + 1))
+    assert (np.stack(planes) == np.asarray(mask)).all()
+    assert (mask[-7] == mask[5]).all()
+    for outside in (len(mask), -len(mask) - 1):
+        with pytest.raises(IndexError):
+            mask[outside]
 
 
 def test_a_click_finds_the_room_through_all_slices(session, rooms) -> None:

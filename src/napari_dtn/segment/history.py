@@ -227,16 +227,18 @@ class History:
         return self._told(edit)
 
     def undo(self) -> Edit | None:
-        """Take the last edit back; None where there is none."""
+        """Take the last edit back, or finish taking it back where that failed; None where there is none."""
         with self._lock:
-            self._finish()
+            if (late := self._finished(-1)) is not None:
+                return late
             edit = self._move(self.position, -1) if self.position else None
         return self._told(edit)
 
     def redo(self) -> Edit | None:
-        """Make the next edit again; None where there is none."""
+        """Make the next edit again, or finish making one where that failed; None where there is none."""
         with self._lock:
-            self._finish()
+            if (late := self._finished(1)) is not None:
+                return late
             edit = self._move(self.position + 1, 1) if self.position < self.last else None
         return self._told(edit)
 
@@ -249,11 +251,17 @@ class History:
         self.write_note("pending", [number, direction])
         return self._make(number, direction)
 
-    def _finish(self) -> None:
+    def _finish(self) -> Edit | None:
         """Make what was recorded and could not be made, as when the disk was full."""
         self.check_there()
-        if pending := self.note("pending"):
-            self._told(self._make(*pending))
+        pending = self.note("pending")
+        return self._told(self._make(*pending)) if pending else None
+
+    def _finished(self, direction: int) -> Edit | None:
+        """Make what could not be made; return it where it goes this way: nothing else has to be moved."""
+        _, way = pending if (pending := self.note("pending")) else (0, 0)
+        late = self._finish()
+        return late if way == direction else None
 
     def _record(self, number: int, what: str, array: str, patches: Iterable[Patch]) -> None:
         """Record an edit in the place of those that were undone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -27,6 +28,7 @@ from napari_dtn.settings import ClickSettings, usable_cores
 from napari_dtn.volume.opening import open_volume, volume_from_array
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 GOOD = 0.85  # of the IoU: walls are split between rooms
@@ -595,6 +597,107 @@ def test_what_fails_was_not_said(session, monkeypatch: pytest.MonkeyPatch) -> No
         session.click((9, 80, 80))
     assert session.active.points(True) == [MIDDLES[1]]
     assert session.mask[MIDDLES[1]]
+
+
+# ---- what could not be written
+
+
+class Disk:
+    """Labels on a disk: something happens before each is written."""
+
+    def __init__(self, session: ClickSession, happens: Callable[[], object]) -> None:
+        self.labels, self.happens = session.labels, happens
+        self.shape = self.labels.shape
+        session.objects.history.arrays["objects"] = session.objects.history.labels = self
+
+    def __getitem__(self, place: object) -> np.ndarray:
+        return self.labels[place]
+
+    def __setitem__(self, place: object, ids: np.ndarray) -> None:
+        self.happens()
+        self.labels[place] = ids
+
+
+def full() -> None:
+    raise OSError("no space left on device")
+
+
+@pytest.fixture
+def unwritten(session) -> ClickSession:
+    """Object 1, and one that could not be written when it was kept; there is room by now."""
+    session.click(MIDDLES[1])
+    session.commit()
+    session.click(MIDDLES[6])
+    disk = Disk(session, full)
+    with pytest.raises(OSError, match="no space"):
+        session.commit()
+    disk.happens = bool
+    return session
+
+
+@pytest.mark.parametrize("overlap", ["keep", "cut", "replace"])
+def test_an_object_that_could_not_be_written_is_kept_when_it_is_asked_again(unwritten, overlap) -> None:
+    unwritten.settings = replace(unwritten.settings, overlap=overlap)
+    assert unwritten.mask[MIDDLES[6]], "it is still in work"
+    assert unwritten.commit() == 2
+    assert unwritten.mask is None
+    assert not unwritten.active.prompts
+    assert [one.id for one in unwritten.objects.all()] == [1, 2]
+    assert [unwritten.undo(), unwritten.undo(), unwritten.undo()] == ["object 2", "object 1", ""]
+
+
+def test_an_object_that_was_written_with_the_next_edit_is_no_longer_in_work(unwritten) -> None:
+    unwritten.objects.delete(1)
+    assert unwritten.mask is None
+    unwritten.click(MIDDLES[11])
+    assert unwritten.commit() == 3
+    assert [one.id for one in unwritten.objects.all()] == [2, 3]
+
+
+def test_an_object_that_could_not_be_written_can_be_deleted(unwritten) -> None:
+    unwritten.drop()
+    unwritten.objects.delete(2)
+    assert np.unique(unwritten.labels[:]).tolist() == [0, 1]
+    assert unwritten.undo() == "delete 2"
+    assert [one.id for one in unwritten.objects.all()] == [1, 2]
+
+
+def test_what_was_said_since_an_object_could_not_be_written_belongs_to_it(unwritten, rooms) -> None:
+    unwritten.click(MIDDLES[11])
+    assert unwritten.commit() == 2
+    assert iou(unwritten.labels[:] == 2, room(rooms, 6) | room(rooms, 11)) > GOOD
+    assert unwritten.mask is None
+
+
+def test_keeping_that_failed_is_taken_back_whole(unwritten) -> None:
+    assert unwritten.undo() == "object 2"
+    assert [one.id for one in unwritten.objects.all()] == [1]
+    assert unwritten.redo() == "object 2"
+    assert [one.id for one in unwritten.objects.all()] == [1, 2]
+
+
+def test_an_object_that_is_covered_stays_in_work(taken_up, rooms) -> None:
+    taken_up.drop()
+    taken_up.threshold = 0.9
+    taken_up.click((5, 20, 20))
+    with pytest.raises(ValueError, match="cover all of it"):
+        taken_up.commit()
+    taken_up.leave()
+    options = {"boundaries": rooms.boundaries, "folder": taken_up.folder}
+    with closing(ClickSession(rooms.volume, **options)) as again:
+        assert again.active.points(True) == [(5, 20, 20)]
+
+
+def test_a_session_that_is_killed_while_it_keeps_an_object_has_kept_it(session, rooms, tmp_path) -> None:
+    """What lies in the folder at that moment is what a kill would leave."""
+    left = tmp_path / "left"
+    session.click(MIDDLES[1])
+    Disk(session, lambda: left.exists() or shutil.copytree(session.folder, left))
+    session.commit()
+    with closing(ClickSession(rooms.volume, boundaries=rooms.boundaries, folder=left)) as again:
+        assert [one.id for one in again.objects.all()] == [1]
+        assert again.active.prompts == ()
+        assert again.mask is None
 
 
 # ---- what survives

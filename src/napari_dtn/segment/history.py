@@ -18,7 +18,7 @@ from napari_dtn.segment.extents import Extent, changes_of
 from napari_dtn.segment.patches import Patch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 OBJECTS = "objects"
 
@@ -112,7 +112,7 @@ class History:
         except sqlite3.OperationalError as error:
             self._db.close()
             raise ValueError(f"{path} cannot be opened; is another session open on it? ({error})") from error
-        self._finish()
+        self.finish()
 
     def _set_up(self) -> None:
         """Make the tables that are missing."""
@@ -155,6 +155,12 @@ class History:
         with self._lock:
             self._db.execute("insert or replace into notes values (?, ?)", (key, json.dumps(value)))
 
+    def write_notes(self, notes: Mapping[str, Any]) -> None:
+        """Note several plain JSON values by their keys, durably: all of them or none."""
+        with self._lock, self._transaction():
+            for key, value in notes.items():
+                self.write_note(key, value)
+
     def notes(self, prefix: str) -> dict[str, Any]:
         """Return all notes whose keys begin like this, by the rest of the key."""
         with self._lock:
@@ -190,6 +196,7 @@ class History:
         patches: Iterable[Patch],
         array: str = OBJECTS,
         notes: Mapping[str, Any] | None = None,
+        recorded: Callable[[], object] | None = None,
     ) -> Edit | None:
         """Record and make an edit; those that were undone can then no longer be redone, if anything changes.
 
@@ -203,6 +210,8 @@ class History:
             Which array.
         notes
             To be written with it, or not at all.
+        recorded
+            Called once it is recorded, before it is made: from then on it can be late, but not lost.
 
         Returns
         -------
@@ -215,15 +224,18 @@ class History:
             The arrays or the journal are no longer in their place; then nothing is recorded.
         """
         with self._lock:
-            self._finish()
+            self.finish()
             number, coming = self.position + 1, iter(patches)
             first = next(coming, None)
+            if first is None:
+                return None
             with self._transaction():
-                if first is not None:
-                    self._record(number, what, array, chain([first], coming))
+                self._record(number, what, array, chain([first], coming))
                 for key, value in (notes or {}).items():
                     self.write_note(key, value)
-            edit = None if first is None else self._make(number, 1)
+            if recorded is not None:
+                recorded()
+            edit = self._make(number, 1)
         return self._told(edit)
 
     def undo(self) -> Edit | None:
@@ -251,16 +263,17 @@ class History:
         self.write_note("pending", [number, direction])
         return self._make(number, direction)
 
-    def _finish(self) -> Edit | None:
-        """Make what was recorded and could not be made, as when the disk was full."""
-        self.check_there()
-        pending = self.note("pending")
-        return self._told(self._make(*pending)) if pending else None
+    def finish(self) -> Edit | None:
+        """Make what was recorded and could not be made, as when the disk was full; errors as :meth:`edit`."""
+        with self._lock:
+            self.check_there()
+            pending = self.note("pending")
+            return self._told(self._make(*pending)) if pending else None
 
     def _finished(self, direction: int) -> Edit | None:
         """Make what could not be made; return it where it goes this way: nothing else has to be moved."""
         _, way = pending if (pending := self.note("pending")) else (0, 0)
-        late = self._finish()
+        late = self.finish()
         return late if way == direction else None
 
     def _record(self, number: int, what: str, array: str, patches: Iterable[Patch]) -> None:

@@ -172,6 +172,7 @@ def test_what_was_said_is_there_when_the_panel_comes_back(qtbot, taught) -> None
         ((4, 90, 70), (2, 1300, 1100)),
         ((2, 1300, 1100), (4, 90, 70)),
         ((2, 1300, 1100), (2, 1300, 1100)),
+        ((2, 1300, 1100), (2, 600, 2300)),
     ],
     ids=str,
 )

@@ -95,6 +95,20 @@ def test_files_are_replaced_only_if_asked(labels: str, tmp_path: Path, capsys) -
     assert "4.obj exists" in capsys.readouterr().err
 
 
+def test_the_info_of_a_segmentation_is_never_replaced(labels: str, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "segmentation"
+    out.mkdir()
+    (out / "info").write_text('{"type": "segmentation"}')
+    arguments = ["shapes", labels, "-o", str(out), "--format", "precomputed", "--overwrite"]
+    assert main(arguments) == BAD_INPUT
+    said = capsys.readouterr().err
+    assert "choose another folder, such as its `mesh`" in said
+    assert "looking for objects" not in said, "it is said at once"
+    assert [one.name for one in out.iterdir()] == ["info"]
+    assert main([*arguments[:3], str(out / "mesh"), *arguments[4:]]) == DONE
+    assert (out / "info").read_text() == '{"type": "segmentation"}'
+
+
 def test_the_same_in_python(labels: str, tmp_path: Path) -> None:
     volume = dtn.open_volume(labels)
     objects = dtn.measure_objects(volume)

@@ -164,6 +164,41 @@ def test_what_was_said_is_there_when_the_panel_comes_back(qtbot, taught) -> None
     assert np.array_equal(annotation(taught), painted)
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ((4, 90, 70), (4, 90, 70)),
+        ((4, 90, 70), (3, 60, 80)),
+        ((4, 90, 70), (2, 1300, 1100)),
+        ((2, 1300, 1100), (4, 90, 70)),
+        ((2, 1300, 1100), (2, 1300, 1100)),
+        ((2, 1300, 1100), (2, 600, 2300)),
+    ],
+    ids=str,
+)
+def test_another_image_of_the_same_name_is_annotated_where_it_is(
+    qtbot, taught, tmp_path: Path, first: tuple[int, ...], second: tuple[int, ...]
+) -> None:
+    """What was left over the first one may be elsewhere, and of another size."""
+    layers = taught._viewer.layers
+    for number, shape in enumerate((first, second)):
+        layers.remove("em")
+        place = {"scale": (30, 6 + number, 6), "translate": (0, 300 * number, 0), "units": ("nm",) * 3}
+        image = taught._viewer.add_image(np.full(shape, 100, np.uint8), name="em", **place)
+        taught.controls.folder.setText(str(tmp_path / str(number)))
+        begin(qtbot, taught)
+        at = (1, shape[1] - 5, shape[2] - 5)
+        layer = taught.annotating.layer.layer
+        layer.brush_size = 1
+        layer.paint(layer.world_to_data(image.data_to_world(at)), 1)
+        rest(qtbot, taught)
+        assert np.argwhere(annotation(taught)).tolist() == [list(at)]
+        assert layer.extent.world.tolist() == image.extent.world.tolist()
+        qtbot.waitUntil(lambda: "em annotations of before" not in layers)
+        control(taught, "on").click()
+        rest(qtbot, taught)
+
+
 def test_classes_can_be_any(qtbot, taught) -> None:
     control(taught, "classes").setText("boundary, inside, mitochondria, myelin")
     begin(qtbot, taught)

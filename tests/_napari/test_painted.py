@@ -59,6 +59,18 @@ def test_strokes_become_patches_and_the_disk_is_left_alone(labels: np.ndarray) -
     assert painted.take() == []
 
 
+def test_what_changes_on_disk_while_a_stroke_is_drawn_is_no_part_of_it(labels: np.ndarray) -> None:
+    disk = labels.copy()
+    painted = PaintedLabels([disk])
+    painted[2, 4:6, 5:9] = 10
+    disk[2] = 20  # an edit that was asked for before
+    painted[2, 6:8, 5:9] = 10
+    for patch in painted.take():
+        disk[patch.place] = patch.on(disk[patch.place])
+    assert (disk[2, 4:8, 5:9] == 10).all()
+    assert (disk[2] == 20).sum() == disk[2].size - 16
+
+
 def test_coarser_scales_show_what_is_painted_and_then_the_disk(labels: np.ndarray) -> None:
     disk = [labels]
     for _ in range(2):

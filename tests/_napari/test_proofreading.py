@@ -91,6 +91,24 @@ def test_two_clicks_merge_while_the_button_is_down(qtbot, panel) -> None:
     assert work(panel)[SECOND]
 
 
+def test_the_first_of_a_merge_is_forgotten_in_another_folder(qtbot, panel, tmp_path) -> None:
+    begin(qtbot, panel)
+    keep(qtbot, panel, FIRST)
+    control(panel, "merging").click()
+    click(qtbot, panel, FIRST)
+    assert "Object 1 merges with the next" in status(panel)
+    control(panel, "merging").click()
+    control(panel, "on").click()
+    rest(qtbot, panel)
+    control(panel, "folder").setText(str(tmp_path / "other"))
+    begin(qtbot, panel)
+    keep(qtbot, panel, FIRST, THIRD)
+    control(panel, "merging").click()
+    click(qtbot, panel, THIRD)
+    assert "Object 2 merges with the next" in status(panel)
+    assert [int(labels(panel)[one]) for one in (FIRST, THIRD)] == [1, 2]
+
+
 def test_opposing_scribbles_cut_within_a_fragment(qtbot, panel) -> None:
     begin(qtbot, panel)
     drag(qtbot, panel, [(2, 40, 38), (2, 40, 48), (2, 40, 58)], Qt.ShiftModifier)
@@ -138,6 +156,29 @@ def test_an_answer_without_a_question_is_told(qtbot, panel, told) -> None:
     click(qtbot, panel, FIRST)
     key(qtbot, panel, Qt.Key_Y)
     assert "Nothing was asked" in told[-1].message
+
+
+@pytest.mark.parametrize("letting_go", [Qt.Key_C, Qt.Key_Escape, None], ids=["kept", "dropped", "undone"])
+def test_an_answer_goes_to_the_object_that_was_asked_of_alone(qtbot, panel, told, letting_go) -> None:
+    begin(qtbot, panel)
+    control(panel, "threshold").setValue(50)
+    click(qtbot, panel, FIRST)
+    key(qtbot, panel, Qt.Key_D)
+    assert "em doubtful place" in panel._viewer.layers
+    click(qtbot, panel, (2, 20, 20))
+    assert "em doubtful place" in panel._viewer.layers, "the object goes on"
+    if letting_go is None:
+        for _ in range(2):
+            key(qtbot, panel, Qt.Key_Z, Qt.ControlModifier)
+    else:
+        key(qtbot, panel, letting_go)
+    assert "em doubtful place" not in panel._viewer.layers
+    click(qtbot, panel, (2, 80, 112))
+    found = work(panel)
+    key(qtbot, panel, Qt.Key_Y)
+    assert "Nothing was asked" in told[-1].message
+    assert (work(panel) == found).all()
+    assert len(panel._desk.session.active.prompts) == 1
 
 
 # ---- a box

@@ -16,6 +16,7 @@ import pytest
 
 from napari_dtn.annotate import LEAVE, Annotations, open_annotations
 from napari_dtn.annotate.sources import BOUNDARY, INSIDE, from_ids, from_object
+from napari_dtn.segment.patches import patch_between
 from napari_dtn.session import ClickSession, Mask
 from napari_dtn.session.boundaries import StoredBoundaries
 from napari_dtn.volume.opening import open_volume, volume_from_array
@@ -86,6 +87,23 @@ def test_pixels_that_are_to_be_left_are_left(annotations: Annotations) -> None:
     annotations.paint(box(1, 5, 5), values)
     assert (annotations.labels[1, 5:7, 5:17] == 2).all()
     assert (annotations.labels[1, 7:13, 5:17] == 1).all()
+
+
+def test_a_stroke_is_recorded_upon_what_is_there_by_then(annotations: Annotations) -> None:
+    def pixels() -> tuple[int, ...]:
+        return tuple(int((annotations.labels[:] == value).sum()) for value in (1, 2))
+
+    before = np.zeros((8, 12), np.uint8)
+    waiting = [patch_between(1, (5, 5), before, np.full_like(before, 1))]
+    annotations.add_ids(np.ones((1, 20, 30), np.uint8), (1, 0, 0))
+    said = annotations.labels[:]
+    assert annotations.record("a stroke", waiting)
+    assert annotations.pixels == pixels()
+    assert (annotations.labels[1, 5:13, 5:17] == 1).all()
+    assert not annotations.record("a stroke", waiting), "it is there already"
+    assert annotations.undo() == "a stroke"
+    assert annotations.pixels == pixels()
+    assert (annotations.labels[:] == said).all()
 
 
 def test_regions_follow_every_edit(annotations: Annotations) -> None:

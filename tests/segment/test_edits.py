@@ -52,6 +52,18 @@ def test_smoothing_removes_hairs_and_leaves_others_alone() -> None:
     assert abs(int((out == 3).sum()) - int((round_ids() == 3).sum())) < 40
 
 
+def test_smoothing_keeps_parts_of_which_nothing_would_be_left() -> None:
+    thin, small, oblique = (np.zeros((80, 80), np.uint32) for _ in range(3))
+    thin[5:7, 5:75] = 3
+    small[70:74, 70:74] = 3
+    oblique[np.arange(62, 78), np.arange(2, 18)] = 3
+    for ids in (thin, small, oblique):
+        assert (edits.smooth(ids, 3) == ids).all()
+    parts = thin | small | oblique
+    together = edits.smooth(round_ids() | parts, 3)
+    assert (together == (edits.smooth(round_ids(), 3) | parts)).all()
+
+
 def test_squares_that_fill_their_box_are_led_over_alike() -> None:
     """Past the edges of the box is outside, as it is where the box is larger."""
     small, large = np.zeros((20, 20), bool), np.ones((20, 20), bool)

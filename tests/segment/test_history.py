@@ -83,11 +83,37 @@ def test_an_edit_that_could_not_be_written_is_made_before_the_next(tmp_path: Pat
             history.edit("second", [patch_between(4, (0, 0), before, np.full_like(before, 6))])
             assert history.undo().what == "second"
         elif after == "redo":
+            assert history.redo().what == "first"
             assert history.redo() is None
             assert (disk.labels[:3, 3:18, 4:24] == 5).all()
         assert history.undo().what == "first"
         assert not disk.labels.any()
         assert history.extents() == []
+
+
+def test_an_undo_or_redo_that_failed_is_finished_when_it_is_asked_for_again(tmp_path: Path) -> None:
+    disk = FullDisk(np.zeros(SHAPE, np.uint32))
+    disk.left = 100
+    before = np.zeros((15, 20), np.uint32)
+    with closing(History(tmp_path / "journal.sqlite", disk)) as history:
+        for number in (1, 2, 3):
+            after = np.full_like(before, number)
+            history.edit(f"edit {number}", [patch_between(z, (3, 4), before, after) for z in range(3)])
+            before = after
+        for move, what, position, held in ((history.undo, "edit 3", 2, 2), (history.redo, "edit 3", 3, 3)):
+            disk.left = 1
+            with pytest.raises(OSError, match="no space"):
+                move()
+            disk.left = 100
+            assert move().what == what
+            assert history.position == position
+            assert (disk.labels[:3, 3:18, 4:24] == held).all()
+        disk.left = 1
+        with pytest.raises(OSError, match="no space"):
+            history.undo()
+        disk.left = 100
+        assert history.redo().what == "edit 3", "what was half undone is redone"
+        assert (disk.labels[:3, 3:18, 4:24] == 3).all()
 
 
 def boxes_of(labels: np.ndarray) -> dict[tuple[int, int], tuple[int, int, int, int, int]]:

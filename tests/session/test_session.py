@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -11,6 +12,7 @@ import threading
 from collections import Counter
 from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +28,7 @@ from napari_dtn.settings import ClickSettings, usable_cores
 from napari_dtn.volume.opening import open_volume, volume_from_array
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 GOOD = 0.85  # of the IoU: walls are split between rooms
@@ -56,6 +59,16 @@ def test_a_click_finds_the_room_in_its_slice(session, rooms, number: int) -> Non
     assert mask.shape == rooms.volume.shape
     assert iou(mask, room(rooms, number)) > GOOD
     assert mask[MIDDLES[number]]
+
+
+def test_a_mask_ends_where_its_volume_does(session) -> None:
+    mask = session.click(MIDDLES[1])
+    planes = list(islice(mask, len(mask) + 1))
+    assert (np.stack(planes) == np.asarray(mask)).all()
+    assert (mask[-7] == mask[5]).all()
+    for outside in (len(mask), -len(mask) - 1):
+        with pytest.raises(IndexError):
+            mask[outside]
 
 
 def test_a_click_finds_the_room_through_all_slices(session, rooms) -> None:
@@ -464,6 +477,19 @@ def test_strokes_over_a_locked_object_leave_the_journal_whole(taken_up) -> None:
     assert ((taken_up.labels[:] == 1) == (before == 1)).all()
 
 
+def test_edits_that_end_while_a_stroke_is_drawn_stay(taken_up) -> None:
+    taken_up.drop()
+    painted = PaintedLabels((taken_up.labels,))
+    painted[5, 40:42, 40:42] = 1
+    taken_up.objects.delete(2)
+    painted[5, 42:44, 40:42] = 1
+    taken_up.objects.record("a stroke", painted.take())
+    labels = taken_up.labels[:]
+    assert (labels[5, 40:44, 40:42] == 1).all()
+    assert not (labels == 2).any()
+    assert [one.voxels for one in taken_up.objects.all()] == [(labels == 1).sum()]
+
+
 def test_what_a_split_made_untrue_is_not_said_again_while_in_work(session, rooms) -> None:
     session.click(MIDDLES[1])
     session.click(MIDDLES[2])
@@ -573,6 +599,107 @@ def test_what_fails_was_not_said(session, monkeypatch: pytest.MonkeyPatch) -> No
     assert session.mask[MIDDLES[1]]
 
 
+# ---- what could not be written
+
+
+class Disk:
+    """Labels on a disk: something happens before each is written."""
+
+    def __init__(self, session: ClickSession, happens: Callable[[], object]) -> None:
+        self.labels, self.happens = session.labels, happens
+        self.shape = self.labels.shape
+        session.objects.history.arrays["objects"] = session.objects.history.labels = self
+
+    def __getitem__(self, place: object) -> np.ndarray:
+        return self.labels[place]
+
+    def __setitem__(self, place: object, ids: np.ndarray) -> None:
+        self.happens()
+        self.labels[place] = ids
+
+
+def full() -> None:
+    raise OSError("no space left on device")
+
+
+@pytest.fixture
+def unwritten(session) -> ClickSession:
+    """Object 1, and one that could not be written when it was kept; there is room by now."""
+    session.click(MIDDLES[1])
+    session.commit()
+    session.click(MIDDLES[6])
+    disk = Disk(session, full)
+    with pytest.raises(OSError, match="no space"):
+        session.commit()
+    disk.happens = bool
+    return session
+
+
+@pytest.mark.parametrize("overlap", ["keep", "cut", "replace"])
+def test_an_object_that_could_not_be_written_is_kept_when_it_is_asked_again(unwritten, overlap) -> None:
+    unwritten.settings = replace(unwritten.settings, overlap=overlap)
+    assert unwritten.mask[MIDDLES[6]], "it is still in work"
+    assert unwritten.commit() == 2
+    assert unwritten.mask is None
+    assert not unwritten.active.prompts
+    assert [one.id for one in unwritten.objects.all()] == [1, 2]
+    assert [unwritten.undo(), unwritten.undo(), unwritten.undo()] == ["object 2", "object 1", ""]
+
+
+def test_an_object_that_was_written_with_the_next_edit_is_no_longer_in_work(unwritten) -> None:
+    unwritten.objects.delete(1)
+    assert unwritten.mask is None
+    unwritten.click(MIDDLES[11])
+    assert unwritten.commit() == 3
+    assert [one.id for one in unwritten.objects.all()] == [2, 3]
+
+
+def test_an_object_that_could_not_be_written_can_be_deleted(unwritten) -> None:
+    unwritten.drop()
+    unwritten.objects.delete(2)
+    assert np.unique(unwritten.labels[:]).tolist() == [0, 1]
+    assert unwritten.undo() == "delete 2"
+    assert [one.id for one in unwritten.objects.all()] == [1, 2]
+
+
+def test_what_was_said_since_an_object_could_not_be_written_belongs_to_it(unwritten, rooms) -> None:
+    unwritten.click(MIDDLES[11])
+    assert unwritten.commit() == 2
+    assert iou(unwritten.labels[:] == 2, room(rooms, 6) | room(rooms, 11)) > GOOD
+    assert unwritten.mask is None
+
+
+def test_keeping_that_failed_is_taken_back_whole(unwritten) -> None:
+    assert unwritten.undo() == "object 2"
+    assert [one.id for one in unwritten.objects.all()] == [1]
+    assert unwritten.redo() == "object 2"
+    assert [one.id for one in unwritten.objects.all()] == [1, 2]
+
+
+def test_an_object_that_is_covered_stays_in_work(taken_up, rooms) -> None:
+    taken_up.drop()
+    taken_up.threshold = 0.9
+    taken_up.click((5, 20, 20))
+    with pytest.raises(ValueError, match="cover all of it"):
+        taken_up.commit()
+    taken_up.leave()
+    options = {"boundaries": rooms.boundaries, "folder": taken_up.folder}
+    with closing(ClickSession(rooms.volume, **options)) as again:
+        assert again.active.points(True) == [(5, 20, 20)]
+
+
+def test_a_session_that_is_killed_while_it_keeps_an_object_has_kept_it(session, rooms, tmp_path) -> None:
+    """What lies in the folder at that moment is what a kill would leave."""
+    left = tmp_path / "left"
+    session.click(MIDDLES[1])
+    Disk(session, lambda: left.exists() or shutil.copytree(session.folder, left))
+    session.commit()
+    with closing(ClickSession(rooms.volume, boundaries=rooms.boundaries, folder=left)) as again:
+        assert [one.id for one in again.objects.all()] == [1]
+        assert again.active.prompts == ()
+        assert again.mask is None
+
+
 # ---- what survives
 
 
@@ -671,6 +798,52 @@ def test_a_folder_whose_metadata_are_damaged_is_let_go_of(rooms, tmp_path: Path,
         with pytest.raises(ZeroDivisionError):
             ClickSession(rooms.volume, **options)
     ClickSession(rooms.volume, **options).close()
+
+
+@pytest.mark.parametrize("missing", ["journal.sqlite", "objects.zarr"])
+def test_half_a_folder_is_refused_and_left_as_it_is(rooms, tmp_path: Path, missing: str) -> None:
+    options = {"boundaries": rooms.boundaries, "folder": tmp_path / "session"}
+    with closing(ClickSession(rooms.volume, **options)) as session:
+        session.click(MIDDLES[1])
+        session.commit()
+    (tmp_path / "session" / missing).rename(tmp_path / missing)
+    with pytest.raises(ValueError, match=f"{missing} is missing.*choose another folder"):
+        ClickSession(rooms.volume, **options)
+    (tmp_path / missing).rename(tmp_path / "session" / missing)
+    with closing(ClickSession(rooms.volume, **options)) as session:
+        assert [one.id for one in session.objects.all()] == [1]
+
+
+def test_a_session_that_was_killed_before_it_had_a_journal_begins(rooms, tmp_path: Path) -> None:
+    options = {"boundaries": rooms.boundaries, "folder": tmp_path / "session"}
+    ClickSession(rooms.volume, **options).close()
+    (tmp_path / "session" / "journal.sqlite").unlink()
+    with closing(ClickSession(rooms.volume, **options)) as session:
+        session.click(MIDDLES[1])
+        assert session.commit() == 1
+
+
+def test_nothing_is_written_where_the_folder_was_until_it_is_back(session, rooms, tmp_path: Path) -> None:
+    session.click(MIDDLES[1])
+    session.commit()
+    session.click(MIDDLES[6])
+    there, moved = session.folder, tmp_path / "moved"
+    there.rename(moved)
+    for change in (session.commit, lambda: session.objects.delete(1), session.objects.undo, session.follow):
+        with pytest.raises(FileNotFoundError, match="nothing was written: if its folder was moved"):
+            list(change() or ())
+    assert not there.exists()
+    moved.rename(there)
+    assert session.commit() == 2
+    there.rename(moved)
+    session.click(MIDDLES[11])
+    with pytest.raises(FileNotFoundError):
+        session.close()
+    assert not there.exists()
+    options = {"boundaries": rooms.boundaries, "folder": moved, "settings": session.settings}
+    with closing(ClickSession(rooms.volume, **options)) as again:
+        assert [one.id for one in again.objects.all()] == [1, 2]
+        assert again.commit() == 3, "what was in work is there too"
 
 
 def test_a_session_that_cannot_be_opened_lets_go_of_its_folder(rooms, tmp_path: Path) -> None:

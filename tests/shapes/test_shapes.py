@@ -247,6 +247,29 @@ def test_a_reader_of_precomputed_reads_the_mesh(labels, tmp_path: Path) -> None:
     assert (read.faces == mesh.faces).all()
 
 
+@pytest.mark.parametrize("said", ['{"type": "segmentation", "scales": []}', "[1]", "not JSON"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_info_of_something_else_is_left_alone(labels, tmp_path: Path, said: str, overwrite: bool) -> None:
+    (tmp_path / "info").write_text(said)
+    mesh = shape(labels, CUBE)
+    for save in (
+        lambda: write_shape(mesh, tmp_path, "precomputed", overwrite),
+        lambda: save_shapes(labels, tmp_path, "precomputed", overwrite=overwrite),
+    ):
+        with pytest.raises(FileExistsError, match="info of something else; choose another folder"):
+            save()
+    assert [one.name for one in tmp_path.iterdir()] == ["info"]
+    assert (tmp_path / "info").read_text() == said
+    assert write_shape(mesh, tmp_path, "obj").exists(), "which has no info"
+
+
+def test_meshes_join_those_that_are_there(labels, tmp_path: Path) -> None:
+    said = '{"@type": "neuroglancer_legacy_mesh", "spatial_index": null}'
+    (tmp_path / "info").write_text(said)
+    assert len(save_shapes(labels, tmp_path, "precomputed")) == 3
+    assert (tmp_path / "info").read_text() == said
+
+
 def test_a_reader_of_swc_reads_the_skeleton(labels, tmp_path: Path) -> None:
     skeleton = shape(labels, TUBE, "skeleton")
     read = osteoid.Skeleton.from_swc(write_shape(skeleton, tmp_path, "swc").read_text())

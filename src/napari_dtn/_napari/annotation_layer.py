@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtCore import QTimer
 
-from napari_dtn._napari.layers import KEY, place_of
+from napari_dtn._napari.layers import KEY, place_of, same_place
 from napari_dtn._napari.overlays import find
 from napari_dtn._napari.painted import PaintedLabels
 from napari_dtn.colours import CLASSES, ORANGE
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 ANNOTATIONS, BOXES = "annotations", "reviewed boxes"
 BRUSH, POLYGON = "paint", "polygon"
+_DRAWN = 500  # ms after which a new layer is on the screen
 _BRUSH = 6  # pixels of the image: about a membrane with its rim
 
 
@@ -84,19 +86,31 @@ class AnnotationLayer:
         return layer
 
     def _shown(self) -> napari.layers.Labels:
-        """Return the layer with our data; that of an earlier time where it is still there.
+        """Return the layer with our data: one that was left on an image of this name, if it can be used.
 
-        napari 0.9 may crash in the graphics driver when a Labels layer takes the place of a removed one.
+        A layer keeps to one scale, or to several. napari 0.9 may crash in the graphics driver when a Labels
+        layer takes the place of a removed one, so one that cannot be used goes after ours was drawn.
         """
         layer = find(self._viewer, self.image, ANNOTATIONS)
+        several = len(self.painted.levels) > 1
+        if layer is not None and layer.multiscale != several:
+            self._let_go(layer)
+            layer = None
         if layer is None:
             return self._added()
-        if layer.multiscale:
+        if several:
             layer.show(self.painted)
         else:
             layer.data = self.painted
+        same_place(layer, self.image)
         layer.editable = True
         return layer
+
+    def _let_go(self, layer: napari.layers.Labels) -> None:
+        """Give the name of a layer away, and take it out soon."""
+        layers = self._viewer.layers
+        layer.name = f"{layer.name} of before"
+        QTimer.singleShot(_DRAWN, lambda: layers.remove(layer) if layer in layers else None)
 
     def _added(self) -> napari.layers.Labels:
         from napari_dtn._napari.pyramid_labels import PyramidLabels

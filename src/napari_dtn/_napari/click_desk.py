@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -87,9 +87,15 @@ class ClickDesk:
     """Does what is asked, in order; an object that grows gives way to the next click.
 
     One job at a time may iterate :meth:`run`; anything may :meth:`ask`.
+
+    Parameters
+    ----------
+    after
+        What to do after each thing that was asked: steps, which are yielded too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, after: Callable[[ClickSession], Iterator[Any]] = lambda _: iter(())) -> None:
+        self._after = after
         self._waiting: deque[tuple[Action, bool]] = deque()
         self.session: ClickSession | None = None
         self._listed = -1
@@ -152,6 +158,7 @@ class ClickDesk:
                     break
             if self.session.outdated:  # by an edit: found anew unless something else comes first
                 self._waiting.append((regrown, False))
+            yield from self._after(self.session)
             yield self._state(words)
         if self.session is not None and self.session.objects.changes != self._left_behind:
             yield from self._follow(self.session)

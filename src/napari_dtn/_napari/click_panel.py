@@ -49,7 +49,7 @@ class ClickPanel(Panel):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__("click", viewer)
-        self._desk = desk.ClickDesk()
+        self._desk = desk.ClickDesk(lambda session: self._proof.follow(session))
         self._layers: ClickLayers | None = None
         self._choice = LayerChoice(viewer)
         self.controls = ClickControls(self._choice)

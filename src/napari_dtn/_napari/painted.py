@@ -37,6 +37,7 @@ class PaintedLabels:
         self.shape: tuple[int, ...] = self._labels.shape
         self.size = int(np.prod(self.shape, dtype=object))
         self._painted: dict[tuple[int, int, int], Ids] = {}  # tiles, since the last stroke ended
+        self._from: dict[tuple[int, int, int], Ids] = {}  # what these were when the brush came to them
         self._taken: dict[tuple[int, int, int], Ids] = {}  # on the way to the disk
 
     @property
@@ -45,13 +46,13 @@ class PaintedLabels:
         return [Level(self, scale, tuple(map(range, one.shape))) for scale, one in enumerate(self._disk)]
 
     def take(self) -> list[Patch]:
-        """Return what was painted since this was asked last."""
+        """Return what was painted since this was asked last; what else has changed there is no part of it."""
         patches = [
-            patch_between(key[0], (key[1] * _TILE, key[2] * _TILE), self._before(key), tile)
+            patch_between(key[0], (key[1] * _TILE, key[2] * _TILE), self._from[key], tile)
             for key, tile in self._painted.items()
         ]
         self._taken |= self._painted
-        self._painted = {}
+        self._painted, self._from = {}, {}
         return [patch for patch in patches if patch is not None]
 
     def settle(self) -> bool:
@@ -109,10 +110,10 @@ class PaintedLabels:
 
     def _paint(self, z: int, place: tuple[Any, ...], value: Any) -> None:
         (y, x), inside = self._window(place)
+        tiles = [(row, column, self._own((z, row, column))) for row, column in product(_tiles(y), _tiles(x))]
         window = self.read(0, z, y, x)
         window[inside] = value
-        for row, column in product(_tiles(y), _tiles(x)):
-            tile = self._own((z, row, column))
+        for row, column, tile in tiles:
             rows, columns = (
                 slice(i * _TILE, i * _TILE + n) for i, n in zip((row, column), tile.shape, strict=True)
             )
@@ -127,7 +128,8 @@ class PaintedLabels:
     def _own(self, key: tuple[int, int, int]) -> Ids:
         """Return a tile of ours to paint on."""
         if key not in self._painted:
-            self._painted[key] = np.array(self._before(key))
+            self._from[key] = np.array(self._before(key))
+            self._painted[key] = self._from[key].copy()
         return self._painted[key]
 
 

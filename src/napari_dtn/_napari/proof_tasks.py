@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from napari_dtn._napari.click_actions import Action
-    from napari_dtn.session import ClickSession, Doubt
+    from napari_dtn.session import ClickSession, Doubt, Prompt
+    from napari_dtn.session.prompts import Active
     from napari_dtn.settings import Box
 
 Point = tuple[int, int, int]
@@ -29,6 +30,7 @@ class Proofreading:
     def __init__(self) -> None:
         self._first = 0
         self._doubt: Doubt | None = None
+        self._of: int | tuple[Prompt, ...] = 0  # the object in work that it was asked of
         self._passed: set[Point] = set()
 
     def crossed(self, points: Sequence[Point]) -> Action:
@@ -49,19 +51,27 @@ class Proofreading:
 
         return action
 
+    def follow(self, session: ClickSession) -> Iterator[Asked]:
+        """Forget what was asked of an object that is no longer the one in work."""
+        if self._doubt is not None and self._of != _in_work(session.active):
+            self._doubt = None
+            self._passed.clear()
+            yield Asked(None)
+
     def next_doubt(self, chosen: Sequence[int]) -> Action:
         """Go to the next doubtful place of the object in work, or of the first chosen one."""
 
         def action(session: ClickSession) -> Iterator[Any]:
             if session.mask is None and chosen:
                 session.activate(chosen[0])
+            yield from self.follow(session)
             doubts: list[Doubt] = []
             for step in session.doubts():
                 doubts = step if isinstance(step, list) else doubts
             if self._doubt is not None:
                 self._passed.add(self._doubt.places[0])
             left = [one for one in doubts if one.places[0] not in self._passed]
-            self._doubt = left[0] if left else None
+            self._doubt, self._of = left[0] if left else None, _in_work(session.active)
             if self._doubt is None:
                 self._passed.clear()
             yield Asked(self._doubt)
@@ -73,6 +83,7 @@ class Proofreading:
         """Answer what was asked, and go to the next place."""
 
         def action(session: ClickSession) -> Iterator[Any]:
+            yield from self.follow(session)
             if self._doubt is None:
                 raise ValueError("Nothing was asked: go to a doubtful place (D) first.")
             yield from session.answer(self._doubt, together)
@@ -92,6 +103,11 @@ def confined(box: Box | None) -> Action:
         yield "Objects may lie anywhere." if box is None else f"Objects stay within {box_words(box)}."
 
     return action
+
+
+def _in_work(active: Active) -> int | tuple[Prompt, ...]:
+    """Return what tells the object in work from others: its id, or the first thing that was said about it."""
+    return active.number or active.prompts[:1]
 
 
 def _line(points: Sequence[Point]) -> Iterator[Point]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_dtn._napari.click_input import Clicks
     from napari_dtn._napari.click_layers import ClickLayers
     from napari_dtn._napari.proof_controls import ProofControls
+    from napari_dtn.session import ClickSession
 
 
 class Proofreader(QObject):
@@ -73,8 +74,9 @@ class Proofreader(QObject):
         controls.apply.clicked.connect(self._confine)
 
     def begin(self, layers: ClickLayers) -> None:
-        """Work on the session of these layers."""
-        self._layers = layers
+        """Work on the session of these layers; what was begun in another one is forgotten."""
+        self._layers, self._begun = layers, Proofreading()
+        self.show(Asked(None))
 
     def leave(self) -> None:
         """Take the place that is asked about away."""
@@ -86,6 +88,10 @@ class Proofreader(QObject):
         """Show the place that is asked about."""
         if self._layers is not None:
             show_doubt(self._viewer, self._layers.image, asked.doubt)
+
+    def follow(self, session: ClickSession) -> Iterator[Asked]:
+        """Take away the place that is asked about if its object is no longer in work; in a job's thread."""
+        yield from self._begun.follow(session)
 
     def _wish(self, action: Action, outdates: bool = False) -> None:
         self.wished.emit(action, outdates)

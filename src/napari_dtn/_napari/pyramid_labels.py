@@ -57,7 +57,8 @@ class PyramidLabels(Labels):
         self._data = _Editable(painted)
 
     def show(self, painted: PaintedLabels) -> None:
-        """Show other labels of the same shapes instead."""
+        """Show other labels of several scales instead."""
+        self.data = painted.levels
         self._data = _Editable(painted)
         self.refresh()
 

@@ -13,6 +13,7 @@ from psygnal import Signal
 from napari_dtn.annotate.regions import NEVER_TAUGHT, Fold, Region, Taught, find_regions, folds_of
 from napari_dtn.annotate.sources import BOUNDARY, INSIDE, LEAVE, from_ids, from_object, reviewed_box
 from napari_dtn.segment.history import Edit
+from napari_dtn.segment.patches import patch_between
 from napari_dtn.session.objects import patches_over, rectangles, widened
 from napari_dtn.session.store import ANNOTATIONS, close_store, open_store
 from napari_dtn.settings import Box
@@ -150,7 +151,7 @@ class Annotations:
         def painted(z: int, y: slice, x: slice, before: Annotation) -> Annotation:
             return _laid_over(before, values[z - first])
 
-        return self.record(what, patches_over(self.labels, _places(box), painted))
+        return self._edited(what, patches_over(self.labels, _places(box), painted))
 
     def review(self, box: Box) -> bool:
         """Say that all boundary in a box is painted: what is not annotated in it is inside; as :meth:`paint`.
@@ -168,7 +169,7 @@ class Annotations:
         def reviewed(z: int, y: slice, x: slice, before: Annotation) -> Annotation:
             return reviewed_box(before, inside)
 
-        return self.record("a reviewed box", patches_over(self.labels, _places(box), reviewed))
+        return self._edited("a reviewed box", patches_over(self.labels, _places(box), reviewed))
 
     def add_ids(self, ids: Any, origin: tuple[int, int, int] = (0, 0, 0)) -> bool:
         """Take a segmentation over, whose id 0 is boundary; as :meth:`paint`.
@@ -186,7 +187,7 @@ class Annotations:
         def taken(at: int, y: slice, x: slice, before: Annotation) -> Annotation:
             return self._valued(from_ids(np.asarray(ids[at - z.start])))
 
-        return self.record("a segmentation", patches_over(self.labels, _places((z, y, x)), taken))
+        return self._edited("a segmentation", patches_over(self.labels, _places((z, y, x)), taken))
 
     def add_object(self, number: int) -> bool:
         """Make training data of a committed object: its inside, and its rim; as :meth:`paint`.
@@ -206,7 +207,7 @@ class Annotations:
             known = self._valued(from_object(np.asarray(self.history.labels[z, y, x]), number))
             return _laid_over(before, known)
 
-        return self.record(f"object {number} as annotation", patches_over(self.labels, places, said))
+        return self._edited(f"object {number} as annotation", patches_over(self.labels, places, said))
 
     def _edge_and_inside(self) -> tuple[int, int]:
         """The values of boundary and of inside: of two classes the first and second, else by their names."""
@@ -233,7 +234,7 @@ class Annotations:
         ValueError
             There is no such class.
         """
-        return self.history.edit(what, map(self._checked, patches), ANNOTATIONS) is not None
+        return self._edited(what, filter(None, map(self._upon, map(self._checked, patches))))
 
     def undo(self) -> str:
         """Take the last edit back, of annotations or objects; returns what it was, or nothing."""
@@ -255,6 +256,14 @@ class Annotations:
         if any(one.start < 0 or one.stop > side for one, side in zip(box, shape, strict=True)):
             there = ", ".join(f"{one.start}:{one.stop}" for one in box)
             raise ValueError(f"The box {there} leaves the volume of shape {shape}; draw it inside.")
+
+    def _edited(self, what: str, patches: Iterable[Patch]) -> bool:
+        return self.history.edit(what, map(self._checked, patches), ANNOTATIONS) is not None
+
+    def _upon(self, patch: Patch) -> Patch | None:
+        """Return what a patch changes by now: what is there may have changed since it was thought of."""
+        there = np.asarray(self.labels[patch.place])
+        return patch_between(patch.z, (patch.y[0], patch.x[0]), there, patch.on(there))
 
     def _checked(self, patch: Patch) -> Patch:
         highest = int(patch.new.max())

@@ -49,6 +49,7 @@ def shapes(
     overwrite
         Replace files that are there.
     """
+    from napari_dtn.shapes.files import check_info
     from napari_dtn.shapes.running import save_steps
     from napari_dtn.shapes.table import save_table
     from napari_dtn.volume.content import check_objects
@@ -58,6 +59,8 @@ def shapes(
         raise ValueError("--ids names no object; give their ids, or leave it out for all of them.")
     check_target(json_, labels)
     check_folder(output, labels)
+    if format_ != "csv":
+        check_info(output, format_)
     check_objects(labels)
     volume = reading.open(labels)
     objects = _chosen(_measured(volume), ids or (), labels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import binary_fill_holes, distance_transform_edt, gaussian_filter
+from scipy.ndimage import binary_fill_holes, distance_transform_edt, gaussian_filter, label
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -65,6 +65,8 @@ def fill_holes(ids: NDArray[np.uint32], number: int) -> NDArray[np.uint32]:
 def smooth(ids: NDArray[np.uint32], number: int, sigma: float = 2.0) -> NDArray[np.uint32]:
     """Smooth the outline of an object in a slice, ``(Y, X)``; other objects keep their pixels.
 
+    Parts so thin or small that nothing would be left of them stay as they are.
+
     Parameters
     ----------
     ids
@@ -76,6 +78,8 @@ def smooth(ids: NDArray[np.uint32], number: int, sigma: float = 2.0) -> NDArray[
     """
     mine = ids == number
     smoothed = gaussian_filter(mine.astype(np.float32), sigma) > 0.5
+    parts, _ = label(mine, np.ones((3, 3)))
+    smoothed |= mine & ~np.isin(parts, parts[smoothed])
     out = np.where(mine & ~smoothed, np.uint32(0), ids)
     return np.where(smoothed & (out == 0), np.uint32(number), out)
 

@@ -8,6 +8,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -17,8 +18,7 @@ from napari_dtn.segment.extents import Extent, changes_of
 from napari_dtn.segment.patches import Patch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 OBJECTS = "objects"
 
@@ -81,6 +81,8 @@ class History:
         uint32, (Z, Y, X), 0 for background: reads and writes boxes, such as a zarr array.
     others
         Further arrays of that shape by name, of any integers.
+    files
+        What must be in its place, beside the journal, whenever something is written: the arrays' metadata.
 
     Attributes
     ----------
@@ -95,7 +97,10 @@ class History:
 
     made: ClassVar[Signal] = Signal(Edit)
 
-    def __init__(self, path: Path, labels: Any, others: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, path: Path, labels: Any, others: Mapping[str, Any] | None = None, files: Iterable[Path] = ()
+    ) -> None:
+        self._files = (Path(path).absolute(), *files)
         self.labels = labels
         self.arrays: dict[str, Any] = {OBJECTS: labels, **(others or {})}
         self._lock = threading.RLock()
@@ -107,7 +112,7 @@ class History:
         except sqlite3.OperationalError as error:
             self._db.close()
             raise ValueError(f"{path} cannot be opened; is another session open on it? ({error})") from error
-        self._finish()
+        self.finish()
 
     def _set_up(self) -> None:
         """Make the tables that are missing."""
@@ -122,6 +127,21 @@ class History:
         with self._lock:
             self._db.close()
 
+    def check_there(self) -> None:
+        """Refuse to write where the folder has been moved: zarr would make its place anew.
+
+        Raises
+        ------
+        FileNotFoundError
+            The journal, or one of the files, is no longer in its place.
+        """
+        gone = next((one for one in self._files if not one.exists()), None)
+        if gone is not None:
+            raise FileNotFoundError(
+                f"{gone} is no longer there, so nothing was written: if its folder was moved, move it back, "
+                "or open it where it is now."
+            )
+
     # ---- notes: whatever else must survive
 
     def note(self, key: str, default: Any = None) -> Any:
@@ -134,6 +154,12 @@ class History:
         """Note a plain JSON value, durably."""
         with self._lock:
             self._db.execute("insert or replace into notes values (?, ?)", (key, json.dumps(value)))
+
+    def write_notes(self, notes: Mapping[str, Any]) -> None:
+        """Note several plain JSON values by their keys, durably: all of them or none."""
+        with self._lock, self._transaction():
+            for key, value in notes.items():
+                self.write_note(key, value)
 
     def notes(self, prefix: str) -> dict[str, Any]:
         """Return all notes whose keys begin like this, by the rest of the key."""
@@ -170,6 +196,7 @@ class History:
         patches: Iterable[Patch],
         array: str = OBJECTS,
         notes: Mapping[str, Any] | None = None,
+        recorded: Callable[[], object] | None = None,
     ) -> Edit | None:
         """Record and make an edit; those that were undone can then no longer be redone, if anything changes.
 
@@ -183,35 +210,47 @@ class History:
             Which array.
         notes
             To be written with it, or not at all.
+        recorded
+            Called once it is recorded, before it is made: from then on it can be late, but not lost.
 
         Returns
         -------
         Edit or None
             None where nothing changes.
+
+        Raises
+        ------
+        FileNotFoundError
+            The arrays or the journal are no longer in their place; then nothing is recorded.
         """
         with self._lock:
-            self._finish()
+            self.finish()
             number, coming = self.position + 1, iter(patches)
             first = next(coming, None)
+            if first is None:
+                return None
             with self._transaction():
-                if first is not None:
-                    self._record(number, what, array, chain([first], coming))
+                self._record(number, what, array, chain([first], coming))
                 for key, value in (notes or {}).items():
                     self.write_note(key, value)
-            edit = None if first is None else self._make(number, 1)
+            if recorded is not None:
+                recorded()
+            edit = self._make(number, 1)
         return self._told(edit)
 
     def undo(self) -> Edit | None:
-        """Take the last edit back; None where there is none."""
+        """Take the last edit back, or finish taking it back where that failed; None where there is none."""
         with self._lock:
-            self._finish()
+            if (late := self._finished(-1)) is not None:
+                return late
             edit = self._move(self.position, -1) if self.position else None
         return self._told(edit)
 
     def redo(self) -> Edit | None:
-        """Make the next edit again; None where there is none."""
+        """Make the next edit again, or finish making one where that failed; None where there is none."""
         with self._lock:
-            self._finish()
+            if (late := self._finished(1)) is not None:
+                return late
             edit = self._move(self.position + 1, 1) if self.position < self.last else None
         return self._told(edit)
 
@@ -224,10 +263,18 @@ class History:
         self.write_note("pending", [number, direction])
         return self._make(number, direction)
 
-    def _finish(self) -> None:
-        """Make what was recorded and could not be made, as when the disk was full."""
-        if pending := self.note("pending"):
-            self._told(self._make(*pending))
+    def finish(self) -> Edit | None:
+        """Make what was recorded and could not be made, as when the disk was full; errors as :meth:`edit`."""
+        with self._lock:
+            self.check_there()
+            pending = self.note("pending")
+            return self._told(self._make(*pending)) if pending else None
+
+    def _finished(self, direction: int) -> Edit | None:
+        """Make what could not be made; return it where it goes this way: nothing else has to be moved."""
+        _, way = pending if (pending := self.note("pending")) else (0, 0)
+        late = self.finish()
+        return late if way == direction else None
 
     def _record(self, number: int, what: str, array: str, patches: Iterable[Patch]) -> None:
         """Record an edit in the place of those that were undone."""

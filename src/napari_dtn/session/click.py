@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import Signal
@@ -95,7 +96,6 @@ class ClickSession:
         if model is None and boundaries is None:
             raise ValueError("A session needs a model, or boundaries that were predicted before.")
         self.volume = volume
-        self._keeping = 0  # the object in work while it is written
         self._kept = KeptFolder(folder, volume)
         try:
             self._open(model, boundaries, settings, predict)
@@ -275,20 +275,29 @@ class ClickSession:
         ------
         ValueError
             There is no object in work, other objects leave nothing of it, or it is locked.
+        OSError
+            It could not be written, as to a full disk: it is once there is room, by this or by the next edit.
         """
+        late = self._work.late
+        if self._history.finish() is not None and late:
+            return late
         if self.outdated or (self.active.said and self.mask is None):  # as after a crash
             self._work.grow()
         mask, active = self._work.found, self.active
         if mask is None:
             raise ValueError("There is no object to commit: click inside one first.")
         number = active.number or self.objects.fresh
-        prompts, within = plain(active.prompts), plain_box(active.within)
-        self._keeping = number
-        try:
-            self.objects.paint(mask, number, self.settings.overlap, prompts, within)
-        finally:
-            self._keeping = 0
-        self.drop()
+        self.objects.paint(
+            mask,
+            number,
+            self.settings.overlap,
+            plain(active.prompts),
+            plain_box(active.within),
+            notes=self._work.emptied,
+            recorded=partial(self._work.keep_as, number),
+        )
+        if self.mask is not None:  # which it is unless the labels have changed
+            self.drop()
         return number
 
     def split(self, one: Iterable[tuple[int, int, int]], other: Iterable[tuple[int, int, int]]) -> int:
@@ -356,5 +365,5 @@ class ClickSession:
         self.changed.emit(Changed(active=True))
 
     def _on_edit(self, edit: Edit) -> None:
-        self._work.follow(edit.ids - {self._keeping})
+        self._work.follow(edit.ids)
         self.changed.emit(Changed(ids=edit.ids - {0}, z=edit.z))

@@ -117,7 +117,15 @@ class Committed:
     # ---- changes
 
     def paint(
-        self, mask: Mask, number: int, overlap: Overlap, prompts: list[Any], within: Any = None
+        self,
+        mask: Mask,
+        number: int,
+        overlap: Overlap,
+        prompts: list[Any],
+        within: Any = None,
+        *,
+        notes: Mapping[str, Any] | None = None,
+        recorded: Callable[[], object] | None = None,
     ) -> None:
         """Let an object be what a mask shows, and nothing else.
 
@@ -133,13 +141,15 @@ class Committed:
             Plain JSON values, for :meth:`prompts_of`.
         within
             Plain JSON value, for :meth:`within_of`.
+        notes, recorded
+            As of :meth:`History.edit`.
 
         Raises
         ------
         ValueError
             It is locked, or others leave nothing of it.
         """
-        self._check_free([number])
+        self._make_ready([number])
         mine, locked = self.history.extents(number), self._locked() - {number}
         replaced = self._under(mask) - locked - {number} if overlap == "replace" else set()
         others = [one for other in sorted(replaced) for one in self.history.extents(other)]
@@ -148,14 +158,17 @@ class Committed:
             freed = edits.relabel(ids, replaced, 0)
             return edits.paint(freed, mask.within(z, y, x), number, overlap, locked)
 
-        notes = {
+        known = {
             f"object {number}": {**self._note(number), "prompts": prompts, "within": within},
             "next id": max(number + 1, self.fresh),
+            **(notes or {}),
         }
-        places = rectangles(mask.extents(number), mine, others)
-        done = self.history.edit(f"object {number}", patches_over(self.labels, places, painted), notes=notes)
+        patches = patches_over(self.labels, rectangles(mask.extents(number), mine, others), painted)
+        done = self.history.edit(f"object {number}", patches, notes=known, recorded=recorded)
         if done is None and not mine:
             raise ValueError("Other objects cover all of it; choose the overlap “cut”, or drop it.")
+        if done is None:
+            self.history.write_notes(known)
 
     def merge(self, numbers: Iterable[int]) -> int:
         """Make one object of several, under the lowest of their ids.
@@ -168,13 +181,13 @@ class Committed:
         ids = sorted({*numbers})
         if len(ids) < 2:
             raise ValueError(f"There is nothing to merge in {ids}; choose at least two objects.")
-        self._check_free(ids)
+        self._make_ready(ids)
         self._relabel(f"merge {', '.join(map(str, ids))}", ids[1:], ids[0])
         return ids[0]
 
     def delete(self, number: int) -> None:
         """Delete an object; errors as :meth:`merge`."""
-        self._check_free([number])
+        self._make_ready([number])
         self._relabel(f"delete {number}", [number], 0)
 
     def relabel(self, old: int, new: int) -> None:
@@ -187,14 +200,15 @@ class Committed:
         """
         if not 1 <= new <= _LARGEST:
             raise ValueError(f"The new id is {new}; ids go from 1 to {_LARGEST:,}.")
+        self.history.finish()
         there = bool(self.history.extents(new))
-        self._check_free([old, *([new] if there else [])])
+        self._make_ready([old, *([new] if there else [])])
         known = {} if there else {f"object {new}": self._note(old)}
         self._relabel(f"relabel {old} as {new}", [old], new, known)
 
     def split(self, number: int, kept: Mask) -> int:
         """Give what is outside of a mask to a new object, whose id is returned; errors as :meth:`merge`."""
-        self._check_free([number])
+        self._make_ready([number])
         fresh = self.fresh
 
         def parted(z: int, y: slice, x: slice, ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -219,7 +233,7 @@ class Committed:
 
     def interpolate(self, number: int) -> None:
         """Fill the slices that an object misses between two that it is in; errors as :meth:`merge`."""
-        self._check_free([number])
+        self._make_ready([number])
         extents = self._extents(number)
         gaps = [pair for pair in pairwise(extents) if pair[1].z - pair[0].z > 1]
         patches = (patch for gap in gaps for patch in self._bridged(number, *gap))
@@ -241,6 +255,7 @@ class Committed:
         ValueError
             They would change locked objects alone.
         """
+        self.history.finish()
         asked, locked = list(patches), list(self._locked())
 
         def spared(patch: Patch) -> Patch | None:
@@ -303,7 +318,7 @@ class Committed:
         def reshaped(z: int, y: slice, x: slice, ids: NDArray[np.uint32]) -> NDArray[np.uint32]:
             return change(ids, number)
 
-        self._check_free([number])
+        self._make_ready([number])
         places = rectangles(self._extents(number))
         places = {z: widened(place, margin, self.labels.shape[1:]) for z, place in places.items()}
         self.history.edit(what, patches_over(self.labels, places, reshaped))
@@ -337,7 +352,9 @@ class Committed:
     def _locked(self) -> set[int]:
         return {int(one) for one, note in self.history.notes("object ").items() if note.get("locked")}
 
-    def _check_free(self, numbers: Iterable[int]) -> None:
+    def _make_ready(self, numbers: Iterable[int]) -> None:
+        """Make what could not be made before, and refuse to go on with locked objects."""
+        self.history.finish()
         locked = self._locked() & {*numbers}
         if locked:
             raise ValueError(f"Object {min(locked)} is locked; unlock it first.")

@@ -57,10 +57,11 @@ class KeptFolder:
 
     def close(self) -> None:
         """Let go of it; a temporary one is deleted, one that stays has all its levels brought up."""
-        if self._stays:
-            for _ in self.follow():
+        try:
+            for _ in self.follow() if self._stays else ():
                 pass
-        self.leave()
+        finally:
+            self.leave()
 
     def leave(self) -> None:
         """Let go of it as it is: its coarser levels are brought up when it is opened again."""

@@ -90,7 +90,8 @@ class Mask:
         first, *others = key if isinstance(key, tuple) else (key,)
         whole = slice(0, self.shape[1]), slice(0, self.shape[2])
         if isinstance(first, (int, np.integer)):
-            found: NDArray[np.bool_] = self.within(int(first) % self.shape[0], *whole)[tuple(others)]
+            z = range(self.shape[0])[first]  # an IndexError ends who iterates
+            found: NDArray[np.bool_] = self.within(z, *whole)[tuple(others)]
             return found
         if not isinstance(first, slice):
             anywhere: NDArray[np.bool_] = np.asarray(self)[key]

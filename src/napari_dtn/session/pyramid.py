@@ -44,11 +44,17 @@ class LabelPyramid:
         ------
         int
             How many slices are left.
+
+        Raises
+        ------
+        FileNotFoundError
+            The levels are no longer in their place.
         """
         slices = [
             (z, [*rows]) for z, rows in groupby(self._history.touched(self._array), key=lambda row: row[1])
         ]
         for left, (z, rows) in zip(reversed(range(len(slices))), slices, strict=True):
+            self._history.check_there()
             numbers, *places = zip(*((row[0], *row[2:]) for row in rows), strict=True)
             for place in sorted(set(zip(*places, strict=True))):
                 self._reduce(z, place)

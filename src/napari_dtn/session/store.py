@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 JOURNAL = "journal.sqlite"
 ANNOTATIONS = "annotations"
+_METADATA = "zarr.json"
 _DTYPES = {OBJECTS: "uint32", ANNOTATIONS: "uint8"}
 _SAID = {OBJECTS: {}, ANNOTATIONS: {KIND: ANNOTATION}}  # of what their values are
 
@@ -76,7 +77,8 @@ def open_store(folder: Path, volume: Volume) -> Store:
     Raises
     ------
     ValueError
-        The folder holds objects of a volume of another shape, or another process works in it.
+        The folder holds objects of a volume of another shape, or objects without their journal, or a journal
+        without its objects; or another process works in it.
     """
     place = folder.resolve()
     with _lock:
@@ -97,15 +99,38 @@ def close_store(store: Store) -> None:
 
 
 def _opened(folder: Path, volume: Volume) -> Store:
+    _check_whole(folder)
     folder.mkdir(parents=True, exist_ok=True)
     begun = (folder / f"{OBJECTS}.zarr").exists()
     levels = {name: _levels(folder, name, volume) for name in _DTYPES}
-    history = History(folder / JOURNAL, levels[OBJECTS][0], {ANNOTATIONS: levels[ANNOTATIONS][0]})
+    others, files = {ANNOTATIONS: levels[ANNOTATIONS][0]}, [_metadata(folder, name) for name in _DTYPES]
+    history = History(folder / JOURNAL, levels[OBJECTS][0], others, files)
     try:
         return Store(history, levels, tuple(_remarks(folder, volume)) if begun else ())
     except BaseException:
         history.close()
         raise
+
+
+def _check_whole(folder: Path) -> None:
+    """Refuse half a session, which would begin anew: ids would be given twice, or objects be lost."""
+    objects, journal = folder / f"{OBJECTS}.zarr", folder / JOURNAL
+    if objects.exists() == journal.exists() or _is_blank(objects):
+        return
+    there, missing = (objects, journal) if objects.exists() else (journal, objects)
+    raise ValueError(
+        f"{folder} holds {there.name}, and {missing.name} is missing, which belongs to it: bring it back, as "
+        "from a backup, or choose another folder."
+    )
+
+
+def _is_blank(labels: Path) -> bool:
+    """Whether labels were made and never written: whoever was killed then had no journal yet."""
+    return labels.exists() and all(one.name == _METADATA or one.is_dir() for one in labels.rglob("*"))
+
+
+def _metadata(folder: Path, name: str) -> Path:
+    return folder / f"{name}.zarr" / _METADATA
 
 
 def _remarks(folder: Path, volume: Volume) -> Iterator[str]:

@@ -58,6 +58,8 @@ class Work:
         The object as far as it is found; None where there is none.
     outdated
         Whether an edit has changed what it was found from.
+    late
+        Its id where it was committed, and the labels do not have it yet; else 0.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Work:
         self.active = _remembered(objects.history.note(_NOTE), objects)
         self.mask = self.active.base
         self.outdated = False
+        self.late = 0
         self._undone: tuple[Prompt, ...] = ()
         self._undone_at = 0  # what edits stood when the last of these was taken back
         self._view: View | None = None  # that the object was found in
@@ -118,6 +121,16 @@ class Work:
         self._undone = ()
         self._set(Active(within=self.active.within), None)
 
+    @property
+    def emptied(self) -> dict[str, Any]:
+        """The notes of a journal in which this object is no longer the one in work."""
+        return {_NOTE: _plain(Active(within=self.active.within))}
+
+    def keep_as(self, number: int) -> None:
+        """Be a committed object, as the journal has it; once the labels have it too, it is forgotten."""
+        prompts, within = self.active.prompts, self.active.within
+        self.active, self.late = Active(prompts, number, self.mask, len(prompts), within), number
+
     def take_up(self, number: int) -> Mask:
         """Go on with a committed object; a ValueError says that there is none."""
         objects = self._objects
@@ -158,7 +171,9 @@ class Work:
         active, objects = self.active, self._objects
         if not active.number or active.number not in edited:
             return
-        if objects.history.extents(active.number):
+        if self.late:
+            self.drop()
+        elif objects.history.extents(active.number):
             base = objects.mask_of(active.number)
             known = still_true(active.prompts[: active.known], base)
             self._set(replace(active, prompts=(*known, *active.since), base=base, known=len(known)), base)
@@ -211,15 +226,19 @@ class Work:
     def _set(self, active: Active, mask: Mask | None) -> None:
         if active.number != self.active.number or not active.prompts:
             self._view = None
-        self.active, self.mask, self.outdated = active, mask, False
-        note = {
-            "number": active.number,
-            "known": active.known,
-            "prompts": plain(active.prompts),
-            "within": plain_box(active.within),
-        }
-        self._objects.history.write_note(_NOTE, note)
+        self.active, self.mask, self.outdated, self.late = active, mask, False, 0
+        self._objects.history.write_note(_NOTE, _plain(active))
         self._changed()
+
+
+def _plain(active: Active) -> dict[str, Any]:
+    """Return an object in work as plain JSON values."""
+    return {
+        "number": active.number,
+        "known": active.known,
+        "prompts": plain(active.prompts),
+        "within": plain_box(active.within),
+    }
 
 
 def _remembered(note: dict[str, Any] | None, objects: Committed) -> Active:

@@ -18,6 +18,29 @@ if TYPE_CHECKING:
 _INFO = {"@type": "neuroglancer_legacy_mesh"}
 
 
+def check_info(folder: str | Path, format_: ShapeFormat) -> None:
+    """Refuse a folder for precomputed meshes whose ``info`` is of something else, such as a segmentation.
+
+    Raises
+    ------
+    FileExistsError
+        It is; a shape would take its place.
+    """
+    info = Path(folder) / "info"
+    if format_ == "precomputed" and info.exists() and not _is_of_meshes(info):
+        raise FileExistsError(
+            f"{info} is the info of something else; choose another folder, such as its `mesh`."
+        )
+
+
+def _is_of_meshes(info: Path) -> bool:
+    try:
+        said = json.loads(info.read_bytes())
+    except ValueError:
+        return False
+    return isinstance(said, dict) and said.get("@type") == _INFO["@type"]
+
+
 def write_shape(
     shape: Mesh | Skeleton, folder: str | Path, format_: ShapeFormat, overwrite: bool = False
 ) -> Path:
@@ -44,7 +67,7 @@ def write_shape(
     Raises
     ------
     FileExistsError
-        The shape is there.
+        The shape is there, or, whatever ``overwrite`` says, an ``info`` of something else than such meshes.
     ImportError
         The library that writes the format is not installed.
     ValueError
@@ -54,6 +77,7 @@ def write_shape(
         raise ValueError(
             "Precomputed meshes have colons in their names, as Windows has not; choose another format."
         )
+    check_info(folder, format_)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / (f"{shape.id}:0" if format_ == "precomputed" else f"{shape.id}.{format_}")
@@ -85,7 +109,9 @@ def _write_precomputed(mesh: Mesh, path: Path) -> None:
     part = f"{mesh.id}:0:mesh"
     vertices, faces = mesh.vertices[:, ::-1].astype("<f4"), mesh.faces.astype("<u4")
     count = np.array([len(vertices)], "<u4")
-    (path.parent / "info").write_text(json.dumps(_INFO))
+    info = path.parent / "info"
+    if not info.exists():
+        info.write_text(json.dumps(_INFO))
     (path.parent / part).write_bytes(count.tobytes() + vertices.tobytes() + faces.tobytes())
     path.write_text(json.dumps({"fragments": [part]}))
 

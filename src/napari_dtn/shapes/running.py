@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_dtn.settings import ShapeSettings
-from napari_dtn.shapes.files import write_shape
+from napari_dtn.shapes.files import check_info, write_shape
 from napari_dtn.shapes.measuring import measure_objects
 from napari_dtn.shapes.mesh import mesh_of
 from napari_dtn.shapes.skeleton import skeleton_of
@@ -107,10 +107,11 @@ def save_steps(
     Raises
     ------
     FileExistsError
-        A file is there.
+        A file is there, or the folder is that of something else.
     ImportError
         The library that writes the format is not installed.
     """
+    check_info(folder, format_)
     kind: ShapeKind = "skeleton" if format_ == "swc" else "mesh"
     for step in shape_steps(labels, objects, kind, settings):
         path = None if step.shape is None else write_shape(step.shape, folder, format_, overwrite)

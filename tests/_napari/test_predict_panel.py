@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QMessageBox
 
 from napari_dtn._napari import job as job_room
 from napari_dtn._napari import overlays
+from napari_dtn._napari.view import camera_of
 from napari_dtn.nn.checkpoint import load_model
 from napari_dtn.predict import Predictor, as_uint8, predict_slice
 from napari_dtn.predict.journal import Journal
@@ -354,14 +355,57 @@ def test_a_rectangle_has_to_be_drawn(qtbot, ready, told) -> None:
     assert "draw one in a Shapes layer" in told[-1].message
 
 
+def show_rows(viewer, start: int, stop: int, pixel: float) -> float:
+    """Let the canvas show some rows of the layer "em"; return how many times as wide it is as high."""
+    height, width = viewer.canvas.size if hasattr(viewer, "canvas") else viewer._canvas_size
+    camera_of(viewer).center = (0, pixel * (start + stop - 1) / 2, pixel * 35)
+    camera_of(viewer).zoom = height / (pixel * (stop - start))
+    return width / height
+
+
 def test_what_the_canvas_shows_is_predicted(qtbot, ready, viewer, tmp_path) -> None:
-    viewer.layers["em"].corner_pixels = np.array([[0, 5, 7], [0, 44, 36]])
+    aspect = show_rows(viewer, 5, 45, pixel=6)
     press(ready, "region").setCurrentText("Current view")
     press(ready, "run").click()
     finish(qtbot, ready)
     stored = open_volume(tmp_path / "out.zarr")
-    assert stored.shape == (4, 40, 30)
-    assert stored.translation == (0, 30, 42)
+    assert stored.shape[:2] == (4, 40)
+    assert stored.shape[2] == pytest.approx(40 * aspect, abs=1)
+    assert stored.translation[:2] == (0, 5 * 6)
+
+
+def test_it_is_what_was_shown_before_the_voxel_size_was_applied(
+    qtbot, panel, viewer, tiny_dtn, tmp_path, em
+) -> None:
+    viewer.add_image(em, name="em")
+    choose(panel, tiny_dtn)
+    panel.controls.output.setText(str(tmp_path / "out.zarr"))
+    show_rows(viewer, 5, 45, pixel=1)
+    press(panel, "region").setCurrentText("Current view")
+    press(panel, "run").click()
+    finish(qtbot, panel)
+    assert open_volume(tmp_path / "out.zarr").shape[:2] == (4, 40)
+
+
+def test_a_view_across_the_slices_is_no_region(qtbot, ready, viewer, told, tmp_path) -> None:
+    press(ready, "region").setCurrentText("Current view")
+    viewer.dims.order = (1, 0, 2)
+    press(ready, "run").click()
+    finish(qtbot, ready)
+    assert "slices (Y, X)" in told[-1].message
+    assert not (tmp_path / "out.zarr").exists()
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_an_image_that_is_out_of_view_is_no_region(ready, viewer, told, tmp_path, em, levels) -> None:
+    viewer.layers.clear()
+    viewer.add_image([em, em[:, ::2, ::2]][:levels], name="em", multiscale=True)
+    ready.controls.output.setText(str(tmp_path / "out.zarr"))
+    camera_of(viewer).center = (0, 5000, 5000)
+    press(ready, "region").setCurrentText("Current view")
+    press(ready, "run").click()
+    assert told[-1].message.startswith("Nothing of the image lies in the chosen region")
+    assert not (tmp_path / "out.zarr").exists()
 
 
 def test_an_estimate_says_what_it_would_take(qtbot, ready, tmp_path) -> None:

@@ -110,13 +110,13 @@ class Predicting(QObject):
     @notified
     def _start(self, checked: bool = False) -> None:
         layer, _ = self._request()
+        roi = self._region(layer)  # before the voxel size may change what is shown
         output = output_path(self._controls.output.text())
         how = how_to_begin(self._controls, output)
         if how == "stop":
             return
         self._settle(layer)
         layer, request = self._request()
-        roi = self._region(layer)
         self._running = Run(layer, output, roi)
         if request.model in self._cards:
             # A new layer takes napari a while: before the job, not while it runs.

@@ -131,7 +131,7 @@ class WarpPanel(Panel):
         Raises
         ------
         ValueError
-            Nothing of the image is, or the view is three-dimensional.
+            Nothing of the image is, or the view does not show slices (Y, X).
         """
         roi = region_of(self._viewer, layer, VIEW)
         shape = (layer.data[0] if layer.multiscale else layer.data).shape

@@ -75,6 +75,15 @@ def test_a_predicted_region_is_a_source_of_boundaries_in_its_place() -> None:
     np.testing.assert_array_equal(found, region[1, 1:5, 1:6] / np.float32(255))
 
 
+def test_a_preview_by_another_model_leaves_a_whole_prediction_a_source_of_boundaries() -> None:
+    stack = SliceStack(IMAGE.shape, IMAGE, complete=set(range(len(IMAGE))))
+    layer = Image(stack, name="em boundaries", metadata={layers.KEY: {"role": layers.BOUNDARIES}})
+    stack.put(1, np.zeros_like(IMAGE[1]), "another model")
+    source = sources_of([layer], Image(IMAGE, name="em"))[0]
+    np.testing.assert_array_equal(source.array, IMAGE)
+    assert not stack[1].any()
+
+
 # ---- the stack of few slices
 
 

@@ -335,7 +335,7 @@ def test_a_warp_is_drawn_where_it_is(viewer) -> None:
     image = viewer.add_image(np.zeros((4, 90, 90)), name="em")
     warp = shifted_warp()
     warp_layers.show(viewer, image, draw_tile(3, [warp]))
-    grid, arrows, points = (viewer.layers[f"em warp {what}"] for what in ("grid", "arrows", "fiducials"))
+    grid, arrows, points = (viewer.layers[f"em warp tile {what}"] for what in ("grid", "arrows", "fiducials"))
     np.testing.assert_allclose(points.data[:, 1:], warp.to_pixels(warp.fiducials))
     np.testing.assert_allclose(arrows.data[:, 0, 1:], warp.to_pixels(warp.rest))
     np.testing.assert_allclose(arrows.data.sum(axis=1), points.data)
@@ -351,9 +351,9 @@ def test_a_warp_is_redrawn_in_place_and_taken_out(viewer) -> None:
     before = list(viewer.layers)
     warp_layers.show(viewer, image, draw_tile(0, [shifted_warp(-0.5)]))
     assert list(viewer.layers) == before
-    assert viewer.layers["em warp fiducials"].data[0, 0] == 0
+    assert viewer.layers["em warp tile fiducials"].data[0, 0] == 0
     assert viewer.layers.selection.active is image
-    warp_layers.hide(viewer)
+    warp_layers.hide(viewer, layers.TILE_WARP)
     assert list(viewer.layers) == [image]
 
 

@@ -456,17 +456,26 @@ def test_an_existing_output_is_asked_about(qtbot, ready, tmp_path, monkeypatch, 
 def test_the_warp_follows_the_view_and_goes(qtbot, ready, viewer) -> None:
     press(ready, "warp").click()
     finish(qtbot, ready)
-    names = {f"em warp {what}" for what in ("grid", "arrows", "fiducials")}
+    names = {f"em warp tile {what}" for what in ("grid", "arrows", "fiducials")}
     assert names <= {layer.name for layer in viewer.layers}
-    points = viewer.layers["em warp fiducials"]
+    points = viewer.layers["em warp tile fiducials"]
     assert points.data.shape == (16, 3)
-    assert np.linalg.norm(viewer.layers["em warp arrows"].data[:, 1], axis=1).max() > 0.01
+    assert np.linalg.norm(viewer.layers["em warp tile arrows"].data[:, 1], axis=1).max() > 0.01
     before = points.data.copy()
     viewer.dims.set_current_step(0, 0)
-    qtbot.waitUntil(lambda: viewer.layers["em warp fiducials"].data[0, 0] == 0, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: viewer.layers["em warp tile fiducials"].data[0, 0] == 0, timeout=PATIENCE)
     assert not np.allclose(points.data[:, 1:], before[:, 1:])
     press(ready, "warp").click()
     assert not names & {layer.name for layer in viewer.layers}
+
+
+def test_another_image_takes_the_warp_of_the_first_away(qtbot, ready, viewer) -> None:
+    press(ready, "warp").click()
+    finish(qtbot, ready)
+    viewer.add_image(EM[::-1], name="other", scale=(30, 6, 6), units=("nm",) * 3)
+    press(ready, "image").setCurrentText("other")
+    qtbot.waitUntil(lambda: "other warp tile grid" in viewer.layers, timeout=PATIENCE)
+    assert not any(layer.name.startswith("em ") for layer in viewer.layers)
 
 
 def test_the_warp_is_that_of_the_tile_in_view(qtbot, ready, viewer, tiny_dtn) -> None:
@@ -476,7 +485,7 @@ def test_the_warp_is_that_of_the_tile_in_view(qtbot, ready, viewer, tiny_dtn) ->
     finish(qtbot, ready)
     volume = volume_from_array(EM)
     (warp,) = Predictor.of(load_model(tiny_dtn), volume, PredictSettings(threads=1)).warps(1, 85, 60)
-    shown = viewer.layers["em warp fiducials"].data
+    shown = viewer.layers["em warp tile fiducials"].data
     np.testing.assert_allclose(shown[:, 1:], warp.to_pixels(warp.fiducials), atol=1e-2)
 
 

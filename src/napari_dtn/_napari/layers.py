@@ -22,7 +22,7 @@ Laid = tuple[Any, tuple[int, int, int]]  # an array, and its first voxel in an i
 KEY = (  # of a layer's metadata: {"path", "voxel_size", "channel"}; "role", "class", "inset" on our own
     "napari_dtn"
 )
-BOUNDARIES, WARP = "boundaries", "warp"
+BOUNDARIES, WARP, TILE_WARP = "boundaries", "warp", "tile warp"
 NANOMETRES = ("nm", "nm", "nm")
 BOUNDARY_LOOK: dict[str, Any] = {
     "colormap": "magenta",
@@ -97,7 +97,7 @@ def _common(volume: Volume) -> dict[str, Any]:
 
 
 def role_of(layer: napari.layers.Layer) -> str | None:
-    """Return what a layer of ours shows (:data:`BOUNDARIES`, :data:`WARP`); None for any other layer."""
+    """Return what a layer of ours shows, as :data:`BOUNDARIES` or :data:`WARP`; None for any other layer."""
     facts = layer.metadata.get(KEY)
     role = facts.get("role") if isinstance(facts, dict) else None
     return str(role) if role else None

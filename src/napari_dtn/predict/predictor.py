@@ -14,7 +14,7 @@ from napari_dtn.nn.backends import Runner, make_runner
 from napari_dtn.nn.checkpoint import Model
 from napari_dtn.nn.choosing import Choice, choose
 from napari_dtn.nn.frugal import FrugalRunner
-from napari_dtn.predict.blending import Float, blend
+from napari_dtn.predict.blending import Float, blank, blend
 from napari_dtn.predict.blocks import Block
 from napari_dtn.predict.events import TileDone
 from napari_dtn.predict.reading import Batch, Source
@@ -125,6 +125,8 @@ class Predictor:
     def slice_steps(self, z: int, y: slice, x: slice, out: Float) -> Iterator[int]:
         """Predict a region of slice z into ``out``, ``(classes, height, width)``, zeros at first.
 
+        What of it cannot be read stays 0.
+
         Yields
         ------
         int
@@ -136,10 +138,12 @@ class Predictor:
             The volume has no such slice, or the region leaves it.
         """
         y, x = self._region(z, y, x)
+        source = self.source
         region = [Block(0, slice(z, z + 1), y, x)]
-        for batch in self.source.batches(region, self.grid, self.settings.batch_size):
+        for batch in source.batches(region, self.grid, self.settings.batch_size):
             for (_, tile), probability in zip(batch.places, self.run(batch), strict=True):
                 blend(out, probability * self.grid.window(tile), tile, (y, x))
+            blank(out, (y, x), source.unreadable(z))
             yield len(batch.places)
 
     def predict(self, z: int, y: slice | None = None, x: slice | None = None) -> Float:

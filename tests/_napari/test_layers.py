@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from napari.layers import Image, Labels, Points
 from napari_dtn._napari import layers, overlays, warp_layers, writer
 from napari_dtn._napari.click_desk import Source
 from napari_dtn._napari.click_sources import sources_of
+from napari_dtn._napari.renaming import Renaming
 from napari_dtn._napari.stack import Placed, SliceStack, by_class
 from napari_dtn._napari.view import fly_to, looked_at, show_slice, slice_in_view
 from napari_dtn._napari.warp_drawing import draw_tile
@@ -82,6 +84,35 @@ def test_a_preview_by_another_model_leaves_a_whole_prediction_a_source_of_bounda
     source = sources_of([layer], Image(IMAGE, name="em"))[0]
     np.testing.assert_array_equal(source.array, IMAGE)
     assert not stack[1].any()
+
+
+# ---- names
+
+
+def test_what_lies_on_an_image_is_renamed_with_it_and_stays_a_source_of_boundaries(viewer) -> None:
+    renaming = Renaming(viewer)
+    image, other = (viewer.add_image(IMAGE, name=name) for name in ("em", "em [1]"))
+    facts = {layers.KEY: {"role": layers.BOUNDARIES}}
+    on_it, on_other = (
+        viewer.add_image(IMAGE, name=f"{one.name} boundaries", metadata=facts) for one in (image, other)
+    )
+    theirs = viewer.add_image(IMAGE, name="em elsewhere")
+    image.name = "em [1] cell"
+    other.name = "cell"
+    assert [one.name for one in (on_it, on_other, theirs)] == [
+        "em [1] cell boundaries",
+        "cell boundaries",
+        "em elsewhere",
+    ]
+    assert sources_of(viewer.layers, image)[0].name == "the layer “em [1] cell boundaries”"
+    other.name = "em [1] cell"  # taken
+    assert on_it.name == "em [1] cell boundaries"
+    assert on_other.name == f"{other.name} boundaries"
+    image.name = "em"
+    assert on_it.name == "em boundaries"
+    held = weakref.ref(renaming)
+    del renaming
+    assert held() is None, "the viewer holds it"
 
 
 # ---- the stack of few slices

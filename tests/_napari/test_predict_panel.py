@@ -469,6 +469,25 @@ def test_the_warp_follows_the_view_and_goes(qtbot, ready, viewer) -> None:
     assert not names & {layer.name for layer in viewer.layers}
 
 
+def test_a_renamed_image_keeps_what_lies_on_it(qtbot, ready, viewer) -> None:
+    press(ready, "preview").click()
+    finish(qtbot, ready)
+    press(ready, "warp").click()
+    finish(qtbot, ready)
+    image, count = viewer.layers["em"], len(viewer.layers)
+    image.name = "cell"
+    viewer.dims.set_current_step(0, 0)
+    press(ready, "preview").click()
+    qtbot.wait(250)  # the watcher's calm
+    finish(qtbot, ready)
+    assert len(viewer.layers) == count
+    assert all(layer.name.startswith("cell") for layer in viewer.layers)
+    assert viewer.layers["cell boundaries"].data[0].any()
+    press(ready, "voxel_z").setValue(60)
+    ready._apply_voxel_size()
+    assert {float(layer.scale[0]) for layer in viewer.layers} == {60}
+
+
 def test_another_image_takes_the_warp_of_the_first_away(qtbot, ready, viewer) -> None:
     press(ready, "warp").click()
     finish(qtbot, ready)

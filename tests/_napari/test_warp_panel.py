@@ -355,3 +355,13 @@ def test_the_warp_of_a_tile_and_those_of_a_view_leave_each_other_alone(
     press(warp_panel, "image").setCurrentText("other")
     settle(qtbot, warp_panel)
     assert tile <= names(viewer)
+
+
+def test_the_layers_of_a_renamed_image_are_still_its_own(qtbot, warp_panel, viewer) -> None:
+    tick(qtbot, warp_panel, "grid")
+    viewer.layers["em"].name = "cell"
+    viewer.dims.set_current_step(0, 0)
+    settle(qtbot, warp_panel)
+    assert names(viewer) == {"cell", "cell warp grid"}
+    press(warp_panel, "grid").setChecked(False)
+    assert names(viewer) == {"cell"}

@@ -225,12 +225,17 @@ def follow(viewer: napari.viewer.Viewer, image: napari.layers.Layer) -> None:
 
 
 def is_on(viewer: napari.viewer.Viewer, layer: napari.layers.Layer, image: napari.layers.Layer) -> bool:
-    """Whether a layer is ours, on top of an image; “em [1] boundaries” is not on “em” beside an “em [1]”."""
-    if role_of(layer) is None:
-        return False
-    images = (one.name for one in viewer.layers if role_of(one) is None)
-    under = [name for name in images if layer.name.startswith(f"{name} ")]
-    return bool(image.name == max(under, key=len, default=""))
+    """Whether a layer is ours, on top of an image."""
+    return lies_on(layer, image.name, [one.name for one in viewer.layers if role_of(one) is None])
+
+
+def lies_on(layer: napari.layers.Layer, name: str, images: Sequence[str]) -> bool:
+    """Whether a layer is ours, on top of the one with this name among images with these names.
+
+    “em [1] boundaries” is not on “em” beside an “em [1]”.
+    """
+    under = [one for one in images if layer.name.startswith(f"{one} ")]
+    return role_of(layer) is not None and name == max(under, key=len, default="")
 
 
 @contextmanager

@@ -1,0 +1,45 @@
+"""An image that is renamed keeps what lies on it: that is renamed too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from napari_dtn._napari.layers import role_of
+from napari_dtn._napari.overlays import lies_on
+
+if TYPE_CHECKING:
+    import napari.layers
+    import napari.viewer
+
+
+class Renaming:
+    """Follows the names of a viewer's images, for as long as somebody holds it.
+
+    Several of them do no harm: what one has renamed is no longer on the old name.
+
+    Parameters
+    ----------
+    viewer
+        Whose layers.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        self._names: WeakKeyDictionary[napari.layers.Layer, str] = WeakKeyDictionary()
+        for layer in viewer.layers:
+            self._names[layer] = layer.name
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        viewer.layers.events.renamed.connect(self._on_renamed)
+
+    def _on_inserted(self, event: Any) -> None:
+        self._names[event.value] = event.value.name
+
+    def _on_renamed(self, event: Any) -> None:
+        layers = list(event.source)  # those that a panel's viewer hands out by index are proxies
+        layer = layers.pop(event.index)
+        if role_of(layer) is not None or layer.name in [one.name for one in layers]:
+            return  # of two layers of one name napari renames one again
+        old, self._names[layer] = self._names.get(layer, layer.name), layer.name
+        images = [old, *(one.name for one in layers if role_of(one) is None)]
+        for one in [one for one in layers if lies_on(one, old, images)]:
+            one.name = layer.name + one.name.removeprefix(old)

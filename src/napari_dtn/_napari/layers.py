@@ -103,6 +103,15 @@ def role_of(layer: napari.layers.Layer) -> str | None:
     return str(role) if role else None
 
 
+def lies_on(layer: napari.layers.Layer, name: str, images: Sequence[str]) -> bool:
+    """Whether a layer is ours, on top of the one with this name among images with these names.
+
+    “em [1] boundaries” is not on “em” beside an “em [1]”.
+    """
+    under = [one for one in images if layer.name.startswith(f"{one} ")]
+    return role_of(layer) is not None and name == max(under, key=len, default="")
+
+
 def class_of(layer: napari.layers.Layer) -> str:
     """Return the class whose probability an overlay of ours shows."""
     return str(layer.metadata[KEY].get("class", "boundary"))

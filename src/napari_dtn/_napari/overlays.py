@@ -12,6 +12,7 @@ from napari_dtn._napari.layers import (
     KEY,
     class_look,
     class_of,
+    lies_on,
     role_of,
     same_place,
     title,
@@ -227,15 +228,6 @@ def follow(viewer: napari.viewer.Viewer, image: napari.layers.Layer) -> None:
 def is_on(viewer: napari.viewer.Viewer, layer: napari.layers.Layer, image: napari.layers.Layer) -> bool:
     """Whether a layer is ours, on top of an image."""
     return lies_on(layer, image.name, [one.name for one in viewer.layers if role_of(one) is None])
-
-
-def lies_on(layer: napari.layers.Layer, name: str, images: Sequence[str]) -> bool:
-    """Whether a layer is ours, on top of the one with this name among images with these names.
-
-    “em [1] boundaries” is not on “em” beside an “em [1]”.
-    """
-    under = [one for one in images if layer.name.startswith(f"{one} ")]
-    return role_of(layer) is not None and name == max(under, key=len, default="")
 
 
 @contextmanager

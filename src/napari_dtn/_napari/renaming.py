@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from napari_dtn._napari.layers import role_of
-from napari_dtn._napari.overlays import lies_on
+from napari_dtn._napari.layers import lies_on, role_of
 
 if TYPE_CHECKING:
     import napari.layers

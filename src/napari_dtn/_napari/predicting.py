@@ -75,6 +75,7 @@ class Predicting(QObject):
         self.lane.stepped.connect(self._on_step)
         self.lane.ended.connect(self._on_ended)
         self.estimate_lane.stepped.connect(lambda plan: controls.show_status(plan_words(plan)))
+        self.estimate_lane.ended.connect(self._on_estimated)
         controls.run.clicked.connect(self._start)
         controls.pause.toggled.connect(self.lane.pause)
         controls.estimate.clicked.connect(self._estimate)
@@ -102,6 +103,10 @@ class Predicting(QObject):
         roi = self._region(layer)
         self.estimate_lane.start("Estimating", partial(tasks.estimate, self._desk, request, roi))
         self._controls.show_status("Estimating …")
+
+    def _on_estimated(self) -> None:
+        if self.estimate_lane.outcome != "done" and not self.lane.busy:
+            self._controls.show_status("No estimate was made.")
 
     def _region(self, layer: napari.layers.Image) -> Roi:
         controls = self._controls

@@ -177,6 +177,16 @@ def test_all_layers_can_be_deleted_at_once(qtbot, warp_panel, viewer) -> None:
     assert len(viewer.layers) == 0
 
 
+def test_an_image_of_a_few_pixels_has_no_map_of_its_area(qtbot, warp_panel, viewer, em, told) -> None:
+    viewer.layers.clear()
+    viewer.add_image(em[..., :3], name="narrow")
+    settle(qtbot, warp_panel)
+    tick(qtbot, warp_panel, "lattice", "grid", "displacement", "area", "folds")
+    assert not told
+    assert "narrow warp fiducials" in names(viewer)
+    assert "narrow warp area" not in names(viewer)
+
+
 def test_another_volume_takes_the_layers_of_the_first_away(qtbot, warp_panel, viewer, em) -> None:
     tick(qtbot, warp_panel, "lattice")
     viewer.add_image(em[:, :70], name="other")

@@ -107,7 +107,7 @@ def _draw_area(drawing: Drawing, pieces: Sequence[Piece], wanted: Collection[str
     step = max(pieces[0].warp.stride, _FINEST)
     values, corner = mosaic(pieces, step)
     y, x = (at * step + (step - 1) / 2 for at in corner)
-    if AREA in wanted:
+    if AREA in wanted and values.size:  # a slice that is narrower than a step has none
         drawing.pictures[AREA] = Picture(np.nan_to_num(values, neginf=-10).astype(np.float32), (y, x), step)
     if FOLDS in wanted:
         drawing.points[FOLDS] = np.argwhere(np.isneginf(values)) * step + [y, x]

@@ -106,8 +106,8 @@ def _show_segments(
     data = np.stack([on_slice(segments[:, 0], drawing.z), on_slice(segments[:, 1], 0)], axis=1)
     layer = find(viewer, image, what)
     if layer is None:
-        options = _options(image, what) | ({} if colors is None else {"edge_color": colors})
-        layer = Vectors(data, **options)
+        own = {} if colors is None or not len(colors) else {"edge_color": colors}
+        layer = Vectors(data, **(_options(image, what) | own))
         layer._max_vectors_thumbnail = _THUMBNAIL
         viewer.layers.append(layer)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import weakref
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from napari.layers import Image, Labels, Points
 from napari_dtn._napari import layers, overlays, warp_layers, writer
 from napari_dtn._napari.click_desk import Source
 from napari_dtn._napari.click_sources import sources_of
-from napari_dtn._napari.renaming import Renaming
+from napari_dtn._napari.renaming import follow_names
 from napari_dtn._napari.stack import Placed, SliceStack, by_class
 from napari_dtn._napari.view import fly_to, looked_at, show_slice, slice_in_view
 from napari_dtn._napari.warp_drawing import draw_tile
@@ -90,7 +91,8 @@ def test_a_preview_by_another_model_leaves_a_whole_prediction_a_source_of_bounda
 
 
 def test_what_lies_on_an_image_is_renamed_with_it_and_stays_a_source_of_boundaries(viewer) -> None:
-    renaming = Renaming(viewer)
+    follow_names(viewer)
+    follow_names(viewer)  # once is enough
     image, other = (viewer.add_image(IMAGE, name=name) for name in ("em", "em [1]"))
     facts = {layers.KEY: {"role": layers.BOUNDARIES}}
     on_it, on_other = (
@@ -110,9 +112,16 @@ def test_what_lies_on_an_image_is_renamed_with_it_and_stays_a_source_of_boundari
     assert on_other.name == f"{other.name} boundaries"
     image.name = "em"
     assert on_it.name == "em boundaries"
-    held = weakref.ref(renaming)
-    del renaming
-    assert held() is None, "the viewer holds it"
+
+
+def test_who_follows_names_keeps_no_viewer_and_no_layer() -> None:
+    kept = ViewerModel()
+    follow_names(kept)
+    held = [weakref.ref(kept.layers), weakref.ref(kept.add_image(IMAGE, name="em"))]
+    kept.layers.clear()
+    del kept
+    gc.collect()
+    assert [one() for one in held] == [None, None]
 
 
 # ---- the stack of few slices

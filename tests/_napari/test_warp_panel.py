@@ -367,6 +367,13 @@ def test_the_warp_of_a_tile_and_those_of_a_view_leave_each_other_alone(
     assert tile <= names(viewer)
 
 
+def test_a_name_is_followed_while_no_panel_is_open(qtbot, warp_panel, viewer) -> None:
+    tick(qtbot, warp_panel, "grid")
+    viewer.window.remove_dock_widget(warp_panel)
+    viewer.layers["em"].name = "cell"
+    assert names(viewer) == {"cell", "cell warp grid"}
+
+
 def test_the_layers_of_a_renamed_image_are_still_its_own(qtbot, warp_panel, viewer) -> None:
     tick(qtbot, warp_panel, "grid")
     viewer.layers["em"].name = "cell"

@@ -11,17 +11,18 @@ if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
 
+_followed: WeakKeyDictionary[Any, _Names] = WeakKeyDictionary()  # by the events of a viewer's layers
 
-class Renaming:
-    """Follows the names of a viewer's images, for as long as somebody holds it.
 
-    Several of them do no harm: what one has renamed is no longer on the old name.
+def follow_names(viewer: napari.viewer.Viewer) -> None:
+    """Rename what lies on an image along with it, from now on for as long as the viewer is there."""
+    events = getattr(viewer, "__wrapped__", viewer).layers.events  # a plugin may be given a proxy
+    if events not in _followed:
+        _followed[events] = _Names(viewer)
 
-    Parameters
-    ----------
-    viewer
-        Whose layers.
-    """
+
+class _Names:
+    """The names that a viewer's layers have had up to now; it holds neither."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self._names: WeakKeyDictionary[napari.layers.Layer, str] = WeakKeyDictionary()
@@ -34,7 +35,7 @@ class Renaming:
         self._names[event.value] = event.value.name
 
     def _on_renamed(self, event: Any) -> None:
-        layers = list(event.source)  # those that a panel's viewer hands out by index are proxies
+        layers = list(event.source)
         layer = layers.pop(event.index)
         if role_of(layer) is not None or layer.name in [one.name for one in layers]:
             return  # of two layers of one name napari renames one again

@@ -172,6 +172,27 @@ def test_bad_requests_name_the_value(model: Model, volume: Volume, tmp_path: Pat
     assert not (tmp_path / "out.zarr").exists()
 
 
+@pytest.mark.parametrize("z", [-1, 4])
+def test_a_predictor_has_no_other_slices_than_its_volume(model: Model, volume: Volume, z: int) -> None:
+    predictor = Predictor.of(model, volume, EXACT)
+    with pytest.raises(ValueError, match=f"z is {z}; the volume has slices 0 to 3"):
+        predictor.predict(z)
+    with pytest.raises(ValueError, match=f"z is {z}; the volume has slices 0 to 3"):
+        next(predictor.slice_steps(z, slice(0, 9), slice(0, 9), np.zeros((1, 9, 9), np.float32)))
+    with pytest.raises(ValueError, match=f"z is {z}; the volume has slices 0 to 3"):
+        predictor.warps(z, 5, 5)
+
+
+def test_nor_pixels_beside_them(model: Model, volume: Volume) -> None:
+    predictor = Predictor.of(model, volume, EXACT)
+    with pytest.raises(ValueError, match="y range 90:99 does not fit: the volume has y 0:96"):
+        predictor.predict(1, slice(90, 99))
+    with pytest.raises(ValueError, match="x range -5:10 does not fit: the volume has x 0:80"):
+        predictor.predict(1, x=slice(-5, 10))
+    with pytest.raises(ValueError, match="x range 500:501 does not fit"):
+        predictor.warps(1, 5, 500)
+
+
 def test_a_model_for_colour_images_is_refused(volume: Volume, tmp_path: Path) -> None:
     settings = NetworkSettings(base_channels=2, levels=2, transformer_levels=(), in_channels=3)
     path = tmp_path / "colour.safetensors"

@@ -90,6 +90,16 @@ def test_a_region_is_measured_where_it_is(predictor: Predictor) -> None:
     assert covered.sum() == 50 * 50
 
 
+@pytest.mark.parametrize(("start", "stop"), [(4, 8), (5, 12), (5, 13), (0, 3), (0, 4), (0, 5), (60, 70)])
+def test_a_region_between_two_measurements_is_refused(predictor: Predictor, start: int, stop: int) -> None:
+    steps = measure(predictor, Roi(z=(0, 1), y=(0, 40), x=(start, stop)))
+    if any(start <= middle < stop for middle in range(4, 70, 8)):
+        assert np.isfinite(next(steps).rows[0].area_50)
+    else:
+        with pytest.raises(ValueError, match=f"x {start}:{stop} lies between two measurements"):
+            next(steps)
+
+
 def test_the_report_is_complete(predictor: Predictor, tmp_path: Path) -> None:
     truth = np.kron(np.arange(1, 13).reshape(3, 2, 2), np.ones((1, 45, 35), int))
     events = list(write_report(predictor, tmp_path / "report", truth=truth))

@@ -20,8 +20,8 @@ def test_the_window_shows_overlay_and_warp(
     run_demo(tmp_path, tiny_model, quick=True)
     viewer = make_napari_viewer()
     show(viewer, tmp_path)
-    qtbot.waitUntil(lambda: "phantom warp grid" in viewer.layers, timeout=60_000)
-    assert {"phantom", "phantom truth", "phantom boundaries", "phantom warp fiducials"} <= {
+    qtbot.waitUntil(lambda: "phantom warp tile grid" in viewer.layers, timeout=60_000)
+    assert {"phantom", "phantom truth", "phantom boundaries", "phantom warp tile fiducials"} <= {
         layer.name for layer in viewer.layers
     }
     assert not viewer.layers["phantom truth"].visible

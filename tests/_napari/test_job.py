@@ -12,6 +12,7 @@ from qtpy.QtCore import QEvent, QThread
 from qtpy.QtWidgets import QApplication
 from superqt.utils import WorkerBase
 
+from napari_dtn._napari import job as job_room
 from napari_dtn._napari.job import Job, Lane, in_plain_words, show_logged_warnings, stop_all_jobs
 
 
@@ -200,6 +201,22 @@ def test_the_job_steps_back_and_the_window_does_not(qtbot, lane) -> None:
         lane.start("Looking", steps)
     assert listener.steps[0] > before
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="priorities of single threads are Linux's")
+def test_a_job_of_a_program_that_is_nice_stays_as_nice() -> None:
+    found = []
+
+    def nice() -> None:
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, 10)
+        job_room._step_back()
+        found.append(os.getpriority(os.PRIO_PROCESS, thread))
+
+    thread = threading.Thread(target=nice)
+    thread.start()
+    thread.join()
+    assert found == [10]
 
 
 def test_steps_arrive_in_the_windows_thread(qtbot, lane) -> None:

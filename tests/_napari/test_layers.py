@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from napari.layers import Image, Labels, Points
 from napari_dtn._napari import layers, overlays, warp_layers, writer
 from napari_dtn._napari.click_desk import Source
 from napari_dtn._napari.click_sources import sources_of
+from napari_dtn._napari.renaming import follow_names
 from napari_dtn._napari.stack import Placed, SliceStack, by_class
 from napari_dtn._napari.view import fly_to, looked_at, show_slice, slice_in_view
 from napari_dtn._napari.warp_drawing import draw_tile
@@ -73,6 +76,52 @@ def test_a_predicted_region_is_a_source_of_boundaries_in_its_place() -> None:
     assert boundaries.box == box
     found = boundaries.read(2, slice(5, 9), slice(7, 12))
     np.testing.assert_array_equal(found, region[1, 1:5, 1:6] / np.float32(255))
+
+
+def test_a_preview_by_another_model_leaves_a_whole_prediction_a_source_of_boundaries() -> None:
+    stack = SliceStack(IMAGE.shape, IMAGE, complete=set(range(len(IMAGE))))
+    layer = Image(stack, name="em boundaries", metadata={layers.KEY: {"role": layers.BOUNDARIES}})
+    stack.put(1, np.zeros_like(IMAGE[1]), "another model")
+    source = sources_of([layer], Image(IMAGE, name="em"))[0]
+    np.testing.assert_array_equal(source.array, IMAGE)
+    assert not stack[1].any()
+
+
+# ---- names
+
+
+def test_what_lies_on_an_image_is_renamed_with_it_and_stays_a_source_of_boundaries(viewer) -> None:
+    follow_names(viewer)
+    follow_names(viewer)  # once is enough
+    image, other = (viewer.add_image(IMAGE, name=name) for name in ("em", "em [1]"))
+    facts = {layers.KEY: {"role": layers.BOUNDARIES}}
+    on_it, on_other = (
+        viewer.add_image(IMAGE, name=f"{one.name} boundaries", metadata=facts) for one in (image, other)
+    )
+    theirs = viewer.add_image(IMAGE, name="em elsewhere")
+    image.name = "em [1] cell"
+    other.name = "cell"
+    assert [one.name for one in (on_it, on_other, theirs)] == [
+        "em [1] cell boundaries",
+        "cell boundaries",
+        "em elsewhere",
+    ]
+    assert sources_of(viewer.layers, image)[0].name == "the layer “em [1] cell boundaries”"
+    other.name = "em [1] cell"  # taken
+    assert on_it.name == "em [1] cell boundaries"
+    assert on_other.name == f"{other.name} boundaries"
+    image.name = "em"
+    assert on_it.name == "em boundaries"
+
+
+def test_who_follows_names_keeps_no_viewer_and_no_layer() -> None:
+    kept = ViewerModel()
+    follow_names(kept)
+    held = [weakref.ref(kept.layers), weakref.ref(kept.add_image(IMAGE, name="em"))]
+    kept.layers.clear()
+    del kept
+    gc.collect()
+    assert [one() for one in held] == [None, None]
 
 
 # ---- the stack of few slices
@@ -326,7 +375,7 @@ def test_a_warp_is_drawn_where_it_is(viewer) -> None:
     image = viewer.add_image(np.zeros((4, 90, 90)), name="em")
     warp = shifted_warp()
     warp_layers.show(viewer, image, draw_tile(3, [warp]))
-    grid, arrows, points = (viewer.layers[f"em warp {what}"] for what in ("grid", "arrows", "fiducials"))
+    grid, arrows, points = (viewer.layers[f"em warp tile {what}"] for what in ("grid", "arrows", "fiducials"))
     np.testing.assert_allclose(points.data[:, 1:], warp.to_pixels(warp.fiducials))
     np.testing.assert_allclose(arrows.data[:, 0, 1:], warp.to_pixels(warp.rest))
     np.testing.assert_allclose(arrows.data.sum(axis=1), points.data)
@@ -342,9 +391,9 @@ def test_a_warp_is_redrawn_in_place_and_taken_out(viewer) -> None:
     before = list(viewer.layers)
     warp_layers.show(viewer, image, draw_tile(0, [shifted_warp(-0.5)]))
     assert list(viewer.layers) == before
-    assert viewer.layers["em warp fiducials"].data[0, 0] == 0
+    assert viewer.layers["em warp tile fiducials"].data[0, 0] == 0
     assert viewer.layers.selection.active is image
-    warp_layers.hide(viewer)
+    warp_layers.hide(viewer, layers.TILE_WARP)
     assert list(viewer.layers) == [image]
 
 

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QMessageBox
 
 from napari_dtn._napari import job as job_room
 from napari_dtn._napari import overlays
+from napari_dtn._napari.view import camera_of
 from napari_dtn.nn.checkpoint import load_model
 from napari_dtn.predict import Predictor, as_uint8, predict_slice
 from napari_dtn.predict.journal import Journal
@@ -354,14 +355,57 @@ def test_a_rectangle_has_to_be_drawn(qtbot, ready, told) -> None:
     assert "draw one in a Shapes layer" in told[-1].message
 
 
+def show_rows(viewer, start: int, stop: int, pixel: float) -> float:
+    """Let the canvas show some rows of the layer "em"; return how many times as wide it is as high."""
+    height, width = viewer.canvas.size if hasattr(viewer, "canvas") else viewer._canvas_size
+    camera_of(viewer).center = (0, pixel * (start + stop - 1) / 2, pixel * 35)
+    camera_of(viewer).zoom = height / (pixel * (stop - start))
+    return width / height
+
+
 def test_what_the_canvas_shows_is_predicted(qtbot, ready, viewer, tmp_path) -> None:
-    viewer.layers["em"].corner_pixels = np.array([[0, 5, 7], [0, 44, 36]])
+    aspect = show_rows(viewer, 5, 45, pixel=6)
     press(ready, "region").setCurrentText("Current view")
     press(ready, "run").click()
     finish(qtbot, ready)
     stored = open_volume(tmp_path / "out.zarr")
-    assert stored.shape == (4, 40, 30)
-    assert stored.translation == (0, 30, 42)
+    assert stored.shape[:2] == (4, 40)
+    assert stored.shape[2] == pytest.approx(40 * aspect, abs=1)
+    assert stored.translation[:2] == (0, 5 * 6)
+
+
+def test_it_is_what_was_shown_before_the_voxel_size_was_applied(
+    qtbot, panel, viewer, tiny_dtn, tmp_path, em
+) -> None:
+    viewer.add_image(em, name="em")
+    choose(panel, tiny_dtn)
+    panel.controls.output.setText(str(tmp_path / "out.zarr"))
+    show_rows(viewer, 5, 45, pixel=1)
+    press(panel, "region").setCurrentText("Current view")
+    press(panel, "run").click()
+    finish(qtbot, panel)
+    assert open_volume(tmp_path / "out.zarr").shape[:2] == (4, 40)
+
+
+def test_a_view_across_the_slices_is_no_region(qtbot, ready, viewer, told, tmp_path) -> None:
+    press(ready, "region").setCurrentText("Current view")
+    viewer.dims.order = (1, 0, 2)
+    press(ready, "run").click()
+    finish(qtbot, ready)
+    assert "slices (Y, X)" in told[-1].message
+    assert not (tmp_path / "out.zarr").exists()
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_an_image_that_is_out_of_view_is_no_region(ready, viewer, told, tmp_path, em, levels) -> None:
+    viewer.layers.clear()
+    viewer.add_image([em, em[:, ::2, ::2]][:levels], name="em", multiscale=True)
+    ready.controls.output.setText(str(tmp_path / "out.zarr"))
+    camera_of(viewer).center = (0, 5000, 5000)
+    press(ready, "region").setCurrentText("Current view")
+    press(ready, "run").click()
+    assert told[-1].message.startswith("Nothing of the image lies in the chosen region")
+    assert not (tmp_path / "out.zarr").exists()
 
 
 def test_an_estimate_says_what_it_would_take(qtbot, ready, tmp_path) -> None:
@@ -412,17 +456,45 @@ def test_an_existing_output_is_asked_about(qtbot, ready, tmp_path, monkeypatch, 
 def test_the_warp_follows_the_view_and_goes(qtbot, ready, viewer) -> None:
     press(ready, "warp").click()
     finish(qtbot, ready)
-    names = {f"em warp {what}" for what in ("grid", "arrows", "fiducials")}
+    names = {f"em warp tile {what}" for what in ("grid", "arrows", "fiducials")}
     assert names <= {layer.name for layer in viewer.layers}
-    points = viewer.layers["em warp fiducials"]
+    points = viewer.layers["em warp tile fiducials"]
     assert points.data.shape == (16, 3)
-    assert np.linalg.norm(viewer.layers["em warp arrows"].data[:, 1], axis=1).max() > 0.01
+    assert np.linalg.norm(viewer.layers["em warp tile arrows"].data[:, 1], axis=1).max() > 0.01
     before = points.data.copy()
     viewer.dims.set_current_step(0, 0)
-    qtbot.waitUntil(lambda: viewer.layers["em warp fiducials"].data[0, 0] == 0, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: viewer.layers["em warp tile fiducials"].data[0, 0] == 0, timeout=PATIENCE)
     assert not np.allclose(points.data[:, 1:], before[:, 1:])
     press(ready, "warp").click()
     assert not names & {layer.name for layer in viewer.layers}
+
+
+def test_a_renamed_image_keeps_what_lies_on_it(qtbot, ready, viewer) -> None:
+    press(ready, "preview").click()
+    finish(qtbot, ready)
+    press(ready, "warp").click()
+    finish(qtbot, ready)
+    image, count = viewer.layers["em"], len(viewer.layers)
+    image.name = "cell"
+    viewer.dims.set_current_step(0, 0)
+    press(ready, "preview").click()
+    qtbot.wait(250)  # the watcher's calm
+    finish(qtbot, ready)
+    assert len(viewer.layers) == count
+    assert all(layer.name.startswith("cell") for layer in viewer.layers)
+    assert viewer.layers["cell boundaries"].data[0].any()
+    press(ready, "voxel_z").setValue(60)
+    ready._apply_voxel_size()
+    assert {float(layer.scale[0]) for layer in viewer.layers} == {60}
+
+
+def test_another_image_takes_the_warp_of_the_first_away(qtbot, ready, viewer) -> None:
+    press(ready, "warp").click()
+    finish(qtbot, ready)
+    viewer.add_image(EM[::-1], name="other", scale=(30, 6, 6), units=("nm",) * 3)
+    press(ready, "image").setCurrentText("other")
+    qtbot.waitUntil(lambda: "other warp tile grid" in viewer.layers, timeout=PATIENCE)
+    assert not any(layer.name.startswith("em ") for layer in viewer.layers)
 
 
 def test_the_warp_is_that_of_the_tile_in_view(qtbot, ready, viewer, tiny_dtn) -> None:
@@ -432,7 +504,7 @@ def test_the_warp_is_that_of_the_tile_in_view(qtbot, ready, viewer, tiny_dtn) ->
     finish(qtbot, ready)
     volume = volume_from_array(EM)
     (warp,) = Predictor.of(load_model(tiny_dtn), volume, PredictSettings(threads=1)).warps(1, 85, 60)
-    shown = viewer.layers["em warp fiducials"].data
+    shown = viewer.layers["em warp tile fiducials"].data
     np.testing.assert_allclose(shown[:, 1:], warp.to_pixels(warp.fiducials), atol=1e-2)
 
 

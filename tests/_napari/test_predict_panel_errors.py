@@ -82,6 +82,17 @@ def test_a_bad_model_file_is_one_readable_notification(
     assert press(panel, "model").findData(str(path)) < 0
 
 
+def test_an_estimate_that_fails_is_no_longer_awaited(qtbot, panel, viewer, tmp_path, told) -> None:
+    viewer.add_image(EM, name="em")
+    path = tmp_path / "model.safetensors"
+    foreign(path)
+    choose(panel, path)
+    press(panel, "estimate").click()
+    finish(qtbot, panel)
+    assert len(told) == 1
+    assert press(panel, "status").text() == "No estimate was made."
+
+
 def test_no_model_says_so(panel, viewer, told) -> None:
     viewer.add_image(EM, name="em")
     press(panel, "model").clear()

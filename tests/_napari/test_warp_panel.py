@@ -15,7 +15,7 @@ from napari_dtn.nn.checkpoint import load_model
 from napari_dtn.predict import Predictor
 from napari_dtn.settings import PredictSettings
 from napari_dtn.volume.opening import volume_from_array
-from support.panel import PATIENCE
+from support.panel import PATIENCE, finish
 
 LATTICE = {"em warp arrows", "em warp fiducials"}
 
@@ -177,6 +177,16 @@ def test_all_layers_can_be_deleted_at_once(qtbot, warp_panel, viewer) -> None:
     assert len(viewer.layers) == 0
 
 
+def test_an_image_of_a_few_pixels_has_no_map_of_its_area(qtbot, warp_panel, viewer, em, told) -> None:
+    viewer.layers.clear()
+    viewer.add_image(em[..., :3], name="narrow")
+    settle(qtbot, warp_panel)
+    tick(qtbot, warp_panel, "lattice", "grid", "displacement", "area", "folds")
+    assert not told
+    assert "narrow warp fiducials" in names(viewer)
+    assert "narrow warp area" not in names(viewer)
+
+
 def test_another_volume_takes_the_layers_of_the_first_away(qtbot, warp_panel, viewer, em) -> None:
     tick(qtbot, warp_panel, "lattice")
     viewer.add_image(em[:, :70], name="other")
@@ -297,3 +307,78 @@ def test_a_click_beside_a_closed_panel_finds_no_patch(qtbot, warp_panel, viewer,
     settle(qtbot, warp_panel)
     assert "em warp patch" not in names(viewer)
     assert not told
+
+
+def test_a_closed_panel_is_out_of_work(qtbot, warp_panel, viewer, em) -> None:
+    tick(qtbot, warp_panel, "lattice", "grid")
+    callbacks = len(viewer.mouse_drag_callbacks)
+    viewer.window.remove_dock_widget(warp_panel)
+    assert len(viewer.mouse_drag_callbacks) == callbacks - 1
+    assert not warp_panel.controls.checked
+    viewer.add_image(em[:, ::-1], name="other")
+    press(warp_panel, "image").setCurrentText("other")
+    viewer.dims.set_current_step(0, 0)
+    settle(qtbot, warp_panel)
+    assert names(viewer) == {"em", "other", "em warp grid"} | LATTICE
+    viewer.layers.remove("em warp grid")
+    settle(qtbot, warp_panel)
+    assert not warp_panel._legend._overlay.visible
+
+
+def test_a_panel_that_is_opened_again_works_again(qtbot, warp_panel, viewer) -> None:
+    viewer.window._qt_window.show()
+    tick(qtbot, warp_panel, "grid")
+    viewer.window.remove_dock_widget(warp_panel)
+    callbacks = len(viewer.mouse_drag_callbacks)
+    viewer.window.add_dock_widget(warp_panel, name="again")
+    qtbot.waitUntil(warp_panel.isVisible)
+    assert len(viewer.mouse_drag_callbacks) == callbacks + 1
+    tick(qtbot, warp_panel, "lattice")
+    assert names(viewer) == {"em", "em warp grid"} | LATTICE
+    viewer.dims.set_current_step(0, 0)
+    settle(qtbot, warp_panel)
+    assert set(viewer.layers["em warp fiducials"].data[:, 0]) == {0}
+
+
+def test_the_warp_of_a_tile_and_those_of_a_view_leave_each_other_alone(
+    qtbot, warp_panel, viewer, tiny_dtn, em, monkeypatch
+) -> None:
+    monkeypatch.setattr("napari_dtn._napari.predict_panel._SURVEY_DELAY", 10**7)
+    monkeypatch.setattr("napari_dtn._napari.slice_note._DELAY", 10**7)
+    _, panel = viewer.window.add_plugin_dock_widget("napari-dtn", "Predict boundaries")
+    panel.controls.add_model(str(tiny_dtn), choose=True)
+    tile = {f"em warp tile {what}" for what in ("grid", "arrows", "fiducials")}
+
+    def follow(on: bool) -> None:
+        panel.controls.warp.setChecked(on)
+        qtbot.wait(250)
+        finish(qtbot, panel)
+
+    tick(qtbot, warp_panel, "lattice", "area")
+    view = names(viewer)
+    follow(True)
+    assert names(viewer) == view | tile
+    follow(False)
+    assert names(viewer) == view
+    follow(True)
+    viewer.add_image(em[:, ::-1], name="other")
+    press(warp_panel, "image").setCurrentText("other")
+    settle(qtbot, warp_panel)
+    assert tile <= names(viewer)
+
+
+def test_a_name_is_followed_while_no_panel_is_open(qtbot, warp_panel, viewer) -> None:
+    tick(qtbot, warp_panel, "grid")
+    viewer.window.remove_dock_widget(warp_panel)
+    viewer.layers["em"].name = "cell"
+    assert names(viewer) == {"cell", "cell warp grid"}
+
+
+def test_the_layers_of_a_renamed_image_are_still_its_own(qtbot, warp_panel, viewer) -> None:
+    tick(qtbot, warp_panel, "grid")
+    viewer.layers["em"].name = "cell"
+    viewer.dims.set_current_step(0, 0)
+    settle(qtbot, warp_panel)
+    assert names(viewer) == {"cell", "cell warp grid"}
+    press(warp_panel, "grid").setChecked(False)
+    assert names(viewer) == {"cell"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -115,6 +117,29 @@ print(telemetry_utils.tm.__name__, "openvino_telemetry" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["openvino.tools.ovc.telemetry_stub", "False"]
+
+
+def test_threads_that_hide_a_module_take_turns() -> None:
+    hidden, done, again = threading.Event(), threading.Event(), threading.Event()
+
+    def first() -> None:
+        with extras._without("reports_home"):
+            hidden.set()
+            done.wait(10)
+
+    def second() -> None:
+        hidden.wait(10)
+        with extras._without("reports_home"):
+            again.set()
+
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(first), pool.submit(second)]
+        too_early = again.wait(0.2)
+        done.set()
+        for run in runs:
+            run.result()
+    assert not too_early
+    assert "reports_home" not in sys.modules
 
 
 def test_a_menu_of_backends_imports_none(monkeypatch: pytest.MonkeyPatch) -> None:

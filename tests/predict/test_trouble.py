@@ -16,12 +16,13 @@ import torch
 import zarr
 
 from napari_dtn.cli import main
-from napari_dtn.nn.checkpoint import Model, load_model
+from napari_dtn.nn.checkpoint import Model, ModelCard, load_model, save_model
+from napari_dtn.nn.dtn import build_network
 from napari_dtn.nn.frugal import FrugalRunner
 from napari_dtn.nn.torch_runner import TorchRunner
-from napari_dtn.predict import Predictor, predict
+from napari_dtn.predict import LivePrediction, Predictor, View, as_uint8, predict
 from napari_dtn.predict.output import is_unfinished
-from napari_dtn.settings import NetworkSettings, PredictSettings, Roi
+from napari_dtn.settings import LiveSettings, NetworkSettings, PredictSettings, Roi
 from napari_dtn.volume.opening import open_volume, volume_from_array
 from napari_dtn.volume.writing import JOURNAL, read_attributes
 from support.engine import EM, SETTINGS, files_in
@@ -84,9 +85,6 @@ def test_unreadable_parts_are_counted_in_the_outputs_own_voxels(
 
 
 def test_a_broken_neighbour_does_not_stop_a_network_with_context(damaged: Path, tmp_path: Path) -> None:
-    from napari_dtn.nn.checkpoint import ModelCard, save_model
-    from napari_dtn.nn.dtn import build_network
-
     settings = NetworkSettings(base_channels=2, levels=2, transformer_levels=(), context=1)
     path = tmp_path / "context.safetensors"
     save_model(path, build_network(settings).state_dict(), ModelCard("context", settings, patch_size=64))
@@ -95,12 +93,36 @@ def test_a_broken_neighbour_does_not_stop_a_network_with_context(damaged: Path, 
     assert [bool(plane[128:256, 256:384].any()) for plane in found] == [True, False, True]
 
 
+def test_a_preview_leaves_0_what_a_volume_leaves_0(model: Model, damaged: Path, tmp_path: Path) -> None:
+    predictor = Predictor.of(model, open_volume(damaged), SETTINGS)
+    list(predictor.write(tmp_path / "out.zarr"))
+    stored = open_volume(tmp_path / "out.zarr").data[1].compute()
+    np.testing.assert_array_equal(as_uint8(predictor.predict(1)[0]), stored)
+    y, x = slice(200, 300), slice(230, 380)
+    np.testing.assert_array_equal(as_uint8(predictor.predict(1, y, x)[0]), stored[y, x])
+
+
+@pytest.mark.parametrize("context", [0, 1])
+def test_live_shows_0_there_and_keeps_nothing_of_it_on_disk(
+    damaged: Path, tmp_path: Path, context: int
+) -> None:
+    network = NetworkSettings(base_channels=2, levels=2, transformer_levels=(), context=context)
+    path = tmp_path / "m.safetensors"
+    save_model(path, build_network(network).state_dict(), ModelCard("small", network, patch_size=64))
+    predictor = Predictor.of(load_model(path, "cpu"), open_volume(damaged), SETTINGS)
+    tiles = predictor.grid.over(slice(0, 384), slice(0, 384))
+    whole = [one for one in tiles if not (64 < one.y < 256 and one.x > 192)]
+    for z, seen in ((1, whole), (2, whole if context else tiles)):
+        live = LivePrediction(predictor, LiveSettings(on_disk=True), tmp_path / str(z))
+        list(live.steps(View(z, slice(0, 384), slice(0, 384))))
+        shown = live.picture.read(0, z, slice(0, 384), slice(0, 384))
+        assert np.abs(shown.astype(int) - as_uint8(predictor.predict(z))).max() <= 1
+        assert len(list((tmp_path / str(z)).rglob("*.npy"))) == len(seen)
+
+
 def test_one_pixel_that_is_no_number_does_not_blank_its_surroundings(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from napari_dtn.nn.checkpoint import ModelCard, save_model
-    from napari_dtn.nn.dtn import build_network
-
     network, path = (
         NetworkSettings(base_channels=2, levels=2, transformer_levels=(), context=1),
         tmp_path / "m.safetensors",

@@ -10,8 +10,10 @@ import dask.array as da
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from zarr.codecs import GzipCodec, ZstdCodec
 
 from napari_dtn.phantom import PhantomSettings, make_phantom
 from napari_dtn.volume.defects import (
@@ -116,6 +118,17 @@ def test_an_unreadable_slice_is_named_and_the_rest_goes_on(tmp_path: Path, em: n
         file.seek(start)
         file.write(b"\xff" * count)
     report = find_bad_slices(open_volume(path))
+    assert [(bad.z, bad.kind) for bad in report.bad] == [(3, "unreadable")]
+
+
+@pytest.mark.parametrize("codec", [ZstdCodec, GzipCodec])
+def test_so_is_one_of_an_array_that_nobody_opened_here(tmp_path: Path, em: np.ndarray, codec: type):
+    chunks = (1, *em.shape[1:])
+    array = zarr.create_array(tmp_path / "a", shape=em.shape, chunks=chunks, dtype="u1", compressors=codec())
+    array[:] = em
+    chunk = tmp_path / "a" / "c" / "3" / "0" / "0"
+    chunk.write_bytes(chunk.read_bytes()[:500])
+    report = find_bad_slices(volume_from_array(da.from_zarr(array)))
     assert [(bad.z, bad.kind) for bad in report.bad] == [(3, "unreadable")]
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import wraps
 from typing import Any, ClassVar, Concatenate, Literal, ParamSpec, TypeVar
 
@@ -127,7 +127,10 @@ def stop_all_jobs() -> None:
 def _step_back() -> None:
     """Let the window go first when both want the processor; threads that torch starts from here follow."""
     if sys.platform == "linux":  # where a priority belongs to a thread; Qt's has no effect there
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        thread = threading.get_native_id()
+        with suppress(OSError):  # a program that was started as nicer may not take it back
+            niceness = max(_NICENESS, os.getpriority(os.PRIO_PROCESS, thread))
+            os.setpriority(os.PRIO_PROCESS, thread, niceness)
 
 
 class Lane(QObject):

@@ -22,7 +22,7 @@ Laid = tuple[Any, tuple[int, int, int]]  # an array, and its first voxel in an i
 KEY = (  # of a layer's metadata: {"path", "voxel_size", "channel"}; "role", "class", "inset" on our own
     "napari_dtn"
 )
-BOUNDARIES, WARP = "boundaries", "warp"
+BOUNDARIES, WARP, TILE_WARP = "boundaries", "warp", "tile warp"
 NANOMETRES = ("nm", "nm", "nm")
 BOUNDARY_LOOK: dict[str, Any] = {
     "colormap": "magenta",
@@ -97,10 +97,19 @@ def _common(volume: Volume) -> dict[str, Any]:
 
 
 def role_of(layer: napari.layers.Layer) -> str | None:
-    """Return what a layer of ours shows (:data:`BOUNDARIES`, :data:`WARP`); None for any other layer."""
+    """Return what a layer of ours shows, as :data:`BOUNDARIES` or :data:`WARP`; None for any other layer."""
     facts = layer.metadata.get(KEY)
     role = facts.get("role") if isinstance(facts, dict) else None
     return str(role) if role else None
+
+
+def lies_on(layer: napari.layers.Layer, name: str, images: Sequence[str]) -> bool:
+    """Whether a layer is ours, on top of the one with this name among images with these names.
+
+    “em [1] boundaries” is not on “em” beside an “em [1]”.
+    """
+    under = [one for one in images if layer.name.startswith(f"{one} ")]
+    return role_of(layer) is not None and name == max(under, key=len, default="")
 
 
 def class_of(layer: napari.layers.Layer) -> str:

@@ -12,6 +12,7 @@ from napari_dtn._napari.layers import (
     KEY,
     class_look,
     class_of,
+    lies_on,
     role_of,
     same_place,
     title,
@@ -225,12 +226,8 @@ def follow(viewer: napari.viewer.Viewer, image: napari.layers.Layer) -> None:
 
 
 def is_on(viewer: napari.viewer.Viewer, layer: napari.layers.Layer, image: napari.layers.Layer) -> bool:
-    """Whether a layer is ours, on top of an image; “em [1] boundaries” is not on “em” beside an “em [1]”."""
-    if role_of(layer) is None:
-        return False
-    images = (one.name for one in viewer.layers if role_of(one) is None)
-    under = [name for name in images if layer.name.startswith(f"{name} ")]
-    return bool(image.name == max(under, key=len, default=""))
+    """Whether a layer is ours, on top of an image."""
+    return lies_on(layer, image.name, [one.name for one in viewer.layers if role_of(one) is None])
 
 
 @contextmanager

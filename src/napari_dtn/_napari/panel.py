@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_dtn._napari.copying import CopyButtons
 from napari_dtn._napari.job import Lane, show_logged_warnings
+from napari_dtn._napari.renaming import follow_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,7 @@ class Panel(QWidget):
         super().__init__()
         self.setObjectName(name)
         self._viewer = viewer
+        follow_names(viewer)
         show_logged_warnings()
 
     def _lay_out(self, controls: QWidget, recipe: Callable[[], Recipe]) -> None:

@@ -75,6 +75,7 @@ class Predicting(QObject):
         self.lane.stepped.connect(self._on_step)
         self.lane.ended.connect(self._on_ended)
         self.estimate_lane.stepped.connect(lambda plan: controls.show_status(plan_words(plan)))
+        self.estimate_lane.ended.connect(self._on_estimated)
         controls.run.clicked.connect(self._start)
         controls.pause.toggled.connect(self.lane.pause)
         controls.estimate.clicked.connect(self._estimate)
@@ -103,6 +104,10 @@ class Predicting(QObject):
         self.estimate_lane.start("Estimating", partial(tasks.estimate, self._desk, request, roi))
         self._controls.show_status("Estimating …")
 
+    def _on_estimated(self) -> None:
+        if self.estimate_lane.outcome != "done" and not self.lane.busy:
+            self._controls.show_status("No estimate was made.")
+
     def _region(self, layer: napari.layers.Image) -> Roi:
         controls = self._controls
         return region_of(self._viewer, layer, controls.region.currentData(), controls.slices.text())
@@ -110,13 +115,13 @@ class Predicting(QObject):
     @notified
     def _start(self, checked: bool = False) -> None:
         layer, _ = self._request()
+        roi = self._region(layer)  # before the voxel size may change what is shown
         output = output_path(self._controls.output.text())
         how = how_to_begin(self._controls, output)
         if how == "stop":
             return
         self._settle(layer)
         layer, request = self._request()
-        roi = self._region(layer)
         self._running = Run(layer, output, roi)
         if request.model in self._cards:
             # A new layer takes napari a while: before the job, not while it runs.

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dtn._napari.controls import RECTANGLE, VIEW
-from napari_dtn._napari.view import to_data, to_world
+from napari_dtn._napari.view import part_in_view, shows_slices, to_data, to_world
 from napari_dtn.settings import Roi, parse_range
 
 if TYPE_CHECKING:
     import napari.layers
     import napari.viewer
+
+    Bounds = tuple[int, int]
+
+_NOTHING = "Nothing of the image lies in the chosen region; move it over the image."
 
 
 def region_of(viewer: napari.viewer.Viewer, layer: napari.layers.Layer, kind: str, slices: str = "") -> Roi:
@@ -30,30 +34,37 @@ def region_of(viewer: napari.viewer.Viewer, layer: napari.layers.Layer, kind: st
     Raises
     ------
     ValueError
-        There is no rectangle, or nothing of the image in it; or the text is no range.
+        There is no rectangle; the view does not show slices (Y, X); nothing of the image is in either; or
+        the text is no range.
     """
     z = parse_range(slices) if slices.strip() else (None, None)
     if kind == VIEW:
-        corners = _view(viewer, layer)
+        y, x = _view(viewer, layer)
     elif kind == RECTANGLE:
-        corners = _rectangle(viewer, layer)
+        y, x = _rectangle(viewer, layer)
     else:
         return Roi(z=z)
-    sides = (layer.data[0] if layer.multiscale else layer.data).shape[-2:]
-    y, x = (_inside(corners[:, axis], side) for axis, side in enumerate(sides))
     return Roi(z, y, x)
 
 
-def _view(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> Any:
-    """Corners of what the canvas shows, ``(2, 2)`` pixels (y, x) of the layer."""
+def _view(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> tuple[Bounds, Bounds]:
+    """Pixels (y, x) of the layer that the canvas shows."""
     if viewer.dims.ndisplay != 2:
         raise ValueError("The view is three-dimensional: switch to 2D, or choose another region.")
-    factors = layer.downsample_factors[layer.data_level][-2:] if layer.multiscale else (1, 1)
-    return layer.corner_pixels[:, -2:] * factors + [[0, 0], factors]
+    if not shows_slices(viewer):
+        raise ValueError(
+            "The view cuts across the slices, and a region is one of slices (Y, X). Switch back to the view "
+            "of them, or choose another region."
+        )
+    part = part_in_view(viewer, layer)
+    if part is None:
+        raise ValueError(_NOTHING)
+    y, x = part
+    return (y.start, y.stop), (x.start, x.stop)
 
 
-def _rectangle(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> Any:
-    """Pixels (y, x) of the layer around the selected shape, or the last one, ``(P, 2)``."""
+def _rectangle(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> tuple[Bounds, Bounds]:
+    """Pixels (y, x) of the layer around the selected shape, or the last one."""
     from napari.layers import Shapes
 
     shapes = viewer.layers.selection.active
@@ -62,12 +73,14 @@ def _rectangle(viewer: napari.viewer.Viewer, layer: napari.layers.Layer) -> Any:
     chosen = max(shapes.selected_data, default=len(shapes.data) - 1)
     world = [to_world(viewer, shapes, point)[-2:] for point in shapes.data[chosen]]
     middle = to_world(viewer, layer, [0.0] * layer.ndim)[:-2]
-    return np.array([to_data(viewer, layer, (*middle, *point))[-2:] for point in world])
+    corners = np.array([to_data(viewer, layer, (*middle, *point))[-2:] for point in world])
+    height, width = (layer.data[0] if layer.multiscale else layer.data).shape[-2:]
+    return _inside(corners[:, 0], height), _inside(corners[:, 1], width)
 
 
-def _inside(values: Any, length: int) -> tuple[int, int]:
+def _inside(values: Any, length: int) -> Bounds:
     start = max(int(np.floor(values.min())), 0)
     stop = min(int(np.ceil(values.max())), length)
     if start >= stop:
-        raise ValueError("Nothing of the image lies in the chosen region; move it over the image.")
+        raise ValueError(_NOTHING)
     return start, stop

@@ -110,8 +110,7 @@ class SliceStack:
         return int(np.prod([int(side) for side in self.shape], dtype=object))
 
     def put(self, z: int, plane: NDArray[np.uint8], maker: Hashable = None) -> None:
-        """Set slice z, ``(Y, X)``."""
-        self.complete.discard(z)
+        """Show this as slice z, ``(Y, X)``; the source keeps its own."""
         self._planes[z] = maker, plane
 
     def over(self, source: Any, maker: Hashable) -> SliceStack:
@@ -132,8 +131,8 @@ class SliceStack:
         return z in self.complete, self.maker
 
     def holds(self, z: int, maker: Hashable) -> bool:
-        """Whether slice z comes from the source, and ``maker`` made it."""
-        return z in self.complete and maker == self.maker
+        """Whether slice z is shown from the source, and ``maker`` made it."""
+        return z in self.complete and z not in self._planes and maker == self.maker
 
     def __getitem__(self, key: Any) -> NDArray[np.uint8]:
         zs, y, x = self._all_axes(key)

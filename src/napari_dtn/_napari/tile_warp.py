@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject
 
 from napari_dtn._napari import tasks, warp_layers
 from napari_dtn._napari.job import Lane, notified
+from napari_dtn._napari.layers import TILE_WARP
 from napari_dtn._napari.view import ViewWatcher, looked_at
 from napari_dtn._napari.warp_drawing import draw_tile
 
@@ -67,7 +68,7 @@ class TileWarp(QObject):
         if not on:
             self._watcher.stop()
             self.lane.cancel()
-            warp_layers.hide(self._viewer)
+            warp_layers.hide(self._viewer, TILE_WARP)
             return
         try:
             self._request()
@@ -84,8 +85,10 @@ class TileWarp(QObject):
         try:
             layer, request = self._request()
         except ValueError:  # the layer went away; the next choice starts again
-            warp_layers.hide(self._viewer)
+            warp_layers.hide(self._viewer, TILE_WARP)
             return
+        if layer is not self._image:
+            warp_layers.hide(self._viewer, TILE_WARP)
         at = looked_at(self._viewer, layer, self._watcher.cursor_moved)
         self._image = layer
         self.lane.start("Showing the warp", partial(tasks.warp, self._desk, request, at, self._shown))

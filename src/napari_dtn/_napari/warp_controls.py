@@ -147,6 +147,13 @@ class WarpControls(QWidget):
         """Names of the layers whose boxes are ticked."""
         return [what for name, box in self.boxes.items() if box.isChecked() for what in self._layers[name]]
 
+    def untick(self) -> None:
+        """Untick all boxes; what they drew stays."""
+        for box in self.boxes.values():
+            box.blockSignals(True)
+            box.setChecked(False)
+            box.blockSignals(False)
+
     def layers_of(self, name: str) -> Sequence[str]:
         """Return the layers of a box."""
         return self._layers[name]

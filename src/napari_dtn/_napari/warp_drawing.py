@@ -21,6 +21,8 @@ GRID, ARROWS, FIDUCIALS = "warp grid", "warp arrows", "warp fiducials"
 MOVES, AREA, FOLDS = "warp displacement", "warp area", "warp folds"
 PATCH, EFFECTIVE = "warp patch", "warp effective patch"
 COMPARED, CHANGED = "warp compare", "warp changed"
+# Of one tile: what follows the cursor leaves the lattice of a whole view alone.
+TILE_GRID, TILE_ARROWS, TILE_FIDUCIALS = "warp tile grid", "warp tile arrows", "warp tile fiducials"
 
 # In pixels of the image.
 _SPACING, _JOINTS, _EVERY, _FINEST = 32, 16, 16, 4
@@ -105,7 +107,7 @@ def _draw_area(drawing: Drawing, pieces: Sequence[Piece], wanted: Collection[str
     step = max(pieces[0].warp.stride, _FINEST)
     values, corner = mosaic(pieces, step)
     y, x = (at * step + (step - 1) / 2 for at in corner)
-    if AREA in wanted:
+    if AREA in wanted and values.size:  # a slice that is narrower than a step has none
         drawing.pictures[AREA] = Picture(np.nan_to_num(values, neginf=-10).astype(np.float32), (y, x), step)
     if FOLDS in wanted:
         drawing.points[FOLDS] = np.argwhere(np.isneginf(values)) * step + [y, x]
@@ -115,7 +117,8 @@ def draw_tile(z: int, warps: Sequence[Warp]) -> Drawing:
     """Draw all warps of one tile: lines of its grid, fiducial points and their arrows."""
     lines = [line for warp in warps for line in warp.grid_lines(_LINES)]
     arrows = np.concatenate([warp.arrows for warp in warps])
-    return Drawing(z, {GRID: paths(lines), ARROWS: arrows}, {FIDUCIALS: arrows.sum(axis=1)})
+    segments = {TILE_GRID: paths(lines), TILE_ARROWS: arrows}
+    return Drawing(z, segments, {TILE_FIDUCIALS: arrows.sum(axis=1)})
 
 
 def draw_patch(z: int, patch: Patch) -> Drawing:

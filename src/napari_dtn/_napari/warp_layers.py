@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dtn import colours
-from napari_dtn._napari.layers import BOUNDARY_LOOK, KEY, WARP, place_of, role_of, same_place
+from napari_dtn._napari.layers import BOUNDARY_LOOK, KEY, TILE_WARP, WARP, place_of, role_of, same_place
 from napari_dtn._napari.overlays import find, selection_kept
 from napari_dtn._napari.warp_drawing import (
     AREA,
@@ -21,6 +21,9 @@ from napari_dtn._napari.warp_drawing import (
     GRID,
     MOVES,
     PATCH,
+    TILE_ARROWS,
+    TILE_FIDUCIALS,
+    TILE_GRID,
     Drawing,
 )
 
@@ -49,6 +52,8 @@ LOOKS: dict[str, dict[str, Any]] = {
     COMPARED: BOUNDARY_LOOK,
     CHANGED: {"contrast_limits": (-1, 1), "opacity": 1.0},
 }
+_OF_TILE = {TILE_GRID: GRID, TILE_ARROWS: ARROWS, TILE_FIDUCIALS: FIDUCIALS}
+LOOKS |= {what: LOOKS[alike] for what, alike in _OF_TILE.items()}
 _COLORMAPS = {AREA: colours.AREA, CHANGED: _CHANGED_COLORS, EFFECTIVE: _GLOW}
 
 
@@ -88,7 +93,7 @@ def on_slice(points: Any, z: float) -> Any:
 
 
 def _options(image: napari.layers.Layer, what: str) -> dict[str, Any]:
-    facts = {KEY: {"role": WARP}}
+    facts = {KEY: {"role": TILE_WARP if what in _OF_TILE else WARP}}
     return {"name": f"{image.name} {what}", "metadata": facts, **place_of(image), **LOOKS[what]}
 
 
@@ -101,8 +106,8 @@ def _show_segments(
     data = np.stack([on_slice(segments[:, 0], drawing.z), on_slice(segments[:, 1], 0)], axis=1)
     layer = find(viewer, image, what)
     if layer is None:
-        options = _options(image, what) | ({} if colors is None else {"edge_color": colors})
-        layer = Vectors(data, **options)
+        own = {} if colors is None or not len(colors) else {"edge_color": colors}
+        layer = Vectors(data, **(_options(image, what) | own))
         layer._max_vectors_thumbnail = _THUMBNAIL
         viewer.layers.append(layer)
         return
@@ -135,8 +140,8 @@ def _above_pictures(viewer: napari.viewer.Viewer) -> int:
     """Return the place below the first of the lines and points, which a picture would hide."""
     from napari.layers import Image
 
-    drawn = (n for n, one in enumerate(viewer.layers) if role_of(one) == WARP and not isinstance(one, Image))
-    return next(drawn, len(viewer.layers))
+    ours = ((n, one) for n, one in enumerate(viewer.layers) if role_of(one) in (WARP, TILE_WARP))
+    return next((n for n, one in ours if not isinstance(one, Image)), len(viewer.layers))
 
 
 def _new_picture(image: napari.layers.Layer, what: str, data: Any, inset: Any) -> napari.layers.Image:
@@ -165,9 +170,9 @@ def _put(layer: napari.layers.Layer, image: napari.layers.Layer, inset: Any) -> 
     same_place(layer, image)
 
 
-def hide(viewer: napari.viewer.Viewer) -> None:
-    """Take every warp out of the viewer."""
-    for layer in [layer for layer in viewer.layers if role_of(layer) == WARP]:
+def hide(viewer: napari.viewer.Viewer, role: str) -> None:
+    """Take every warp of a role out of the viewer: those of a view, or those of a tile."""
+    for layer in [layer for layer in viewer.layers if role_of(layer) == role]:
         viewer.layers.remove(layer)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     import napari.layers
     import napari.viewer
+    from qtpy.QtGui import QShowEvent
 
     from napari_dtn.recipes import Recipe
 
@@ -88,12 +90,34 @@ class WarpPanel(Panel):
             lane.ended.connect(partial(controls.show_progress, 0, 0))
         self._viewer.layers.events.removed.connect(self._on_any_removed)
         news.changed.connect(self._show_models)
-        self._viewer.mouse_drag_callbacks.append(self._on_mouse)
         self.destroyed.connect(partial(stop, self._lanes))
+        self._enter()
+
+    # ---- the panel comes and goes
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """Go on where the panel was closed and is opened again."""
+        super().showEvent(event)
+        if not self._open:
+            self._enter()
+
+    def _enter(self) -> None:
+        self._open = True
+        self._viewer.mouse_drag_callbacks.append(self._on_mouse)
+        self._watch(self._follows)
 
     def _leave(self) -> None:
+        if not self._open:
+            return
+        self._open = False
+        with suppress(ValueError):  # somebody has taken it out
+            self._viewer.mouse_drag_callbacks.remove(self._on_mouse)
+        self.controls.untick()
         self._watch(False)
+        self._turn.stop()
         stop(self._lanes)
+        self._asked = None
+        self._comparing.forget()
         self._legend.clear()
 
     # ---- what is chosen
@@ -131,7 +155,7 @@ class WarpPanel(Panel):
         Raises
         ------
         ValueError
-            Nothing of the image is, or the view is three-dimensional.
+            Nothing of the image is, or the view does not show slices (Y, X).
         """
         roi = region_of(self._viewer, layer, VIEW)
         shape = (layer.data[0] if layer.multiscale else layer.data).shape
@@ -183,7 +207,9 @@ class WarpPanel(Panel):
             self._watcher.start() if on else self._watcher.stop()
 
     def _on_image(self) -> None:
-        warp_layers.hide(self._viewer)
+        if not self._open:
+            return
+        warp_layers.hide(self._viewer, WARP)
         self._asked = None
         self._comparing.forget()
         self._look()
@@ -195,6 +221,8 @@ class WarpPanel(Panel):
 
     def _look(self, event: Any = None) -> None:
         """Ask for what is in view, unless it was asked for last; what nobody sees is not asked for."""
+        if not self._open:
+            return
         try:
             layer, request = self._request()
             view = self._view(layer, frozenset(filter(partial(self._is_seen, layer), self.controls.checked)))
@@ -253,7 +281,7 @@ class WarpPanel(Panel):
     def _on_removed(self, layer: napari.layers.Layer) -> None:
         """Untick the box of a layer that the user took out."""
         image = self._image.layer
-        if image is None or role_of(layer) != WARP:
+        if not self._open or image is None or role_of(layer) != WARP:
             return
         for box in self.controls.boxes_of(layer.name.removeprefix(f"{image.name} ")):
             box.setChecked(False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -15,6 +16,7 @@ _NEEDED: dict[Backend, tuple[str, ...]] = {
     "openvino": ("openvino",),
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
 }
+_hiding = threading.Lock()
 
 
 def is_installed(backend: Backend) -> bool:
@@ -36,15 +38,19 @@ def openvino_installed() -> ModuleType:
 
 @contextmanager
 def _without(module: str) -> Iterator[None]:
-    """Make a module look as if it were not installed: OpenVINO then uses a stand-in that sends nothing."""
-    before = sys.modules.get(module)
-    sys.modules[module] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules[module]
-        if before is not None:
-            sys.modules[module] = before
+    """Make a module look as if it were not installed: OpenVINO then uses a stand-in that sends nothing.
+
+    One thread at a time: two panels may load a model at once.
+    """
+    with _hiding:
+        before = sys.modules.get(module)
+        sys.modules[module] = None  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            del sys.modules[module]
+            if before is not None:
+                sys.modules[module] = before
 
 
 def onnxruntime_installed() -> ModuleType:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,14 @@ def blend(out: Float, weighted: Float, tile: Tile, region: Rectangle) -> None:
     out[:, y0 - y.start : y1 - y.start, x0 - x.start : x1 - x.start] += weighted[
         :, y0 - tile.y : y1 - tile.y, x0 - tile.x : x1 - tile.x
     ]
+
+
+def blank(values: NDArray[Any], region: Rectangle, parts: Sequence[Rectangle]) -> None:
+    """Set to 0 some parts of a slice in the values of a region of it, ``(..., height, width)``."""
+    top, left = region[0].start, region[1].start
+    for y, x in parts:
+        rows = slice(max(y.start - top, 0), max(y.stop - top, 0))
+        values[..., rows, max(x.start - left, 0) : max(x.stop - left, 0)] = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,18 +128,9 @@ class Canvas:
             self._strip[:, y - top : y - top + count] = as_uint8(rows[:, :count])
             y, rows = y + count, rows[:, count:]
             if y == bottom:
-                strip = Strip(z, slice(top, bottom), block.x, self._strip, last=bottom == block.y.stop)
-                yield _without(strip, unreadable)
+                blank(self._strip, (slice(top, bottom), block.x), unreadable)
+                yield Strip(z, slice(top, bottom), block.x, self._strip, last=bottom == block.y.stop)
 
     def _empty(self, height: int) -> NDArray[np.uint8]:
         classes, _, width = self._band.shape
         return np.empty((classes, height, width), np.uint8)
-
-
-def _without(strip: Strip, unreadable: Sequence[Rectangle]) -> Strip:
-    """Set to 0 what could not be read."""
-    for y, x in unreadable:
-        rows = slice(max(y.start - strip.y.start, 0), max(y.stop - strip.y.start, 0))
-        columns = slice(max(x.start - strip.x.start, 0), max(x.stop - strip.x.start, 0))
-        strip.values[:, rows, columns] = 0
-    return strip

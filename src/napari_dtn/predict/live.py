@@ -12,7 +12,7 @@ import numpy as np
 from platformdirs import user_cache_path
 
 from napari_dtn.bounded import Bounded
-from napari_dtn.predict.blending import Float, as_uint8, blend
+from napari_dtn.predict.blending import Float, as_uint8, blank, blend
 from napari_dtn.predict.caching import Folder, Tile8
 from napari_dtn.predict.mosaic import Mosaic, Picture, weighed
 from napari_dtn.predict.predictor import Predictor
@@ -141,7 +141,7 @@ class LivePrediction:
     def _keep(self, sheet: _Sheet, z: int, tile: Tile, values: Tile8) -> None:
         key = sheet.key(z, tile)
         self._tiles.put(key, values)
-        if self._folder is not None:
+        if self._folder is not None and not sheet.source.lost(z, *sheet.around([tile])):
             self._folder.put(key, values)
 
     def _show(self, sheet: _Sheet, z: int, tiles: Sequence[Tile]) -> None:
@@ -149,7 +149,7 @@ class LivePrediction:
         region = sheet.around(tiles)
         there = ((tile, self._tiles.get(sheet.key(z, tile))) for tile in sheet.lattice.grid.over(*region))
         found = ((tile, values) for tile, values in there if values is not None)
-        sheet.mosaic.paste(z, region[0].start, region[1].start, sheet.blended(found, region))
+        sheet.mosaic.paste(z, region[0].start, region[1].start, sheet.blended(z, found, region))
 
 
 class _Sheet:
@@ -180,14 +180,16 @@ class _Sheet:
         )
         return self.mosaic.lacks(z, y, x)
 
-    def blended(self, tiles: Iterable[tuple[Tile, Tile8]], region: Rectangle) -> Tile8:
-        """Return a part of a slice as the mosaic takes it."""
+    def blended(self, z: int, tiles: Iterable[tuple[Tile, Tile8]], region: Rectangle) -> Tile8:
+        """Return a part of slice z as the mosaic takes it; what could not be read is 0."""
         y, x = region
         out: Float = np.zeros((self.predictor.classes + 1, y.stop - y.start, x.stop - x.start), np.float32)
         for tile, values in tiles:
             window = self.lattice.grid.window(tile)
             blend(out, np.concatenate([values * window, window[None]]), tile, region)
-        return weighed(out[:-1], out[-1])
+        pixels = weighed(out[:-1], out[-1])
+        blank(pixels[:-1], region, self.source.unreadable(z))
+        return pixels
 
 
 def _at_level(predictor: Predictor, level: int) -> Predictor:

@@ -14,7 +14,7 @@ from napari_dtn.nn.backends import Runner, make_runner
 from napari_dtn.nn.checkpoint import Model
 from napari_dtn.nn.choosing import Choice, choose
 from napari_dtn.nn.frugal import FrugalRunner
-from napari_dtn.predict.blending import Float, blend
+from napari_dtn.predict.blending import Float, blank, blend
 from napari_dtn.predict.blocks import Block
 from napari_dtn.predict.events import TileDone
 from napari_dtn.predict.reading import Batch, Source
@@ -125,25 +125,46 @@ class Predictor:
     def slice_steps(self, z: int, y: slice, x: slice, out: Float) -> Iterator[int]:
         """Predict a region of slice z into ``out``, ``(classes, height, width)``, zeros at first.
 
+        What of it cannot be read stays 0.
+
         Yields
         ------
         int
             After every batch, the number of its tiles.
+
+        Raises
+        ------
+        ValueError
+            The volume has no such slice, or the region leaves it.
         """
+        y, x = self._region(z, y, x)
+        source = self.source
         region = [Block(0, slice(z, z + 1), y, x)]
-        for batch in self.source.batches(region, self.grid, self.settings.batch_size):
+        for batch in source.batches(region, self.grid, self.settings.batch_size):
             for (_, tile), probability in zip(batch.places, self.run(batch), strict=True):
                 blend(out, probability * self.grid.window(tile), tile, (y, x))
+            blank(out, (y, x), source.unreadable(z))
             yield len(batch.places)
 
     def predict(self, z: int, y: slice | None = None, x: slice | None = None) -> Float:
-        """Return the probabilities of a region of slice z, ``(classes, height, width)``."""
-        y = y or slice(0, self.volume.shape[1])
-        x = x or slice(0, self.volume.shape[2])
+        """Return the probabilities of a region of slice z, ``(classes, height, width)``.
+
+        Raises
+        ------
+        ValueError
+            The volume has no such slice, or the region leaves it.
+        """
+        y, x = self._region(z, y, x)
         out = np.zeros((self.classes, y.stop - y.start, x.stop - x.start), np.float32)
         for _ in self.slice_steps(z, y, x, out):
             pass
         return out
+
+    def _region(self, z: int, y: slice | None, x: slice | None) -> tuple[slice, slice]:
+        """Return a region of slice z, all of it along an axis that is left out."""
+        _check_slice(z, self.volume)
+        ends = [(None, None) if side is None else (side.start, side.stop) for side in (y, x)]
+        return Roi((None, None), *ends).within(self.volume.shape)[1:]
 
     def write(
         self, output: str | Path, roi: Roi | None = None, overwrite: bool = False
@@ -152,7 +173,14 @@ class Predictor:
         return write(self, output, (roi or Roi()).within(self.volume.shape), overwrite)
 
     def warps(self, z: int, y: int, x: int) -> tuple[Warp, ...]:
-        """Return the warps of the tile that weighs most at a pixel: one a level, none for a U-Net."""
+        """Return the warps of the tile that weighs most at a pixel: one a level, none for a U-Net.
+
+        Raises
+        ------
+        ValueError
+            The volume has no such pixel.
+        """
+        self._region(z, slice(y, y + 1), slice(x, x + 1))
         ((_, warps),) = tile_warps(self, z, [self.grid.at(y, x)])
         return warps
 
@@ -189,9 +217,13 @@ def predict_slice(
     ValueError
         The volume has no such slice, or the model does not fit.
     """
-    if not 0 <= z < volume.shape[0]:
-        raise ValueError(f"z is {z}; the volume has slices 0 to {volume.shape[0] - 1}.")
+    _check_slice(z, volume)
     predictor = Predictor.of(model, volume, settings, intensity)
     use_threads(predictor.settings)
     out = predictor.predict(z)
     return out[0] if predictor.classes == 1 else out
+
+
+def _check_slice(z: int, volume: Volume) -> None:
+    if not 0 <= z < volume.shape[0]:
+        raise ValueError(f"z is {z}; the volume has slices 0 to {volume.shape[0] - 1}.")

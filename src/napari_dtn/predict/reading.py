@@ -86,6 +86,11 @@ class Source:
         """Return what of slice z could not be read so far."""
         return [part for chunk in list(self._damaged.get(z, {}).values()) for part in chunk.unreadable]
 
+    def lost(self, z: int, y: slice, x: slice) -> bool:
+        """Tell whether some of a part of slice z, or of its context, could not be read so far."""
+        parts = (part for one in self._around(z) for part in self.unreadable(one))
+        return any(_meet(rows, y) and _meet(columns, x) for rows, columns in parts)
+
     def _tiles_of(self, block: Block, grid: TileGrid) -> Iterator[tuple[int, Tile, NDArray[Any]]]:
         rows, columns = grid.rows(block.y), grid.columns(block.x)
         maps = 2 * self._context + 1
@@ -115,9 +120,11 @@ class Source:
             yield z, tile, _taken(window, rows, columns)
 
     def _window(self, z: int, y: slice, x: slice) -> NDArray[Any]:
+        return np.stack([self._read(one, y, x) for one in self._around(z)])
+
+    def _around(self, z: int) -> list[int]:
         around = range(z - self._context, z + self._context + 1)
-        slices = [min(max(one, 0), self.data.shape[0] - 1) for one in around]
-        return np.stack([self._read(one, y, x) for one in slices])
+        return [min(max(one, 0), self.data.shape[0] - 1) for one in around]
 
     def _read(self, z: int, y: slice, x: slice) -> NDArray[Any]:
         try:
@@ -146,7 +153,7 @@ class Source:
         for chunk in self._chunks(z, y, x):
             for part in chunk.readable:
                 ys, xs = _common(part[0], y), _common(part[1], x)
-                if ys.start < ys.stop and xs.start < xs.stop:
+                if _meet(part[0], y) and _meet(part[1], x):
                     inside = slice(ys.start - y.start, ys.stop - y.start)
                     out[inside, xs.start - x.start : xs.stop - x.start] = self.data[z, ys, xs]
         return out
@@ -207,6 +214,11 @@ def _taken(window: NDArray[Any], rows: NDArray[np.intp], columns: NDArray[np.int
 
 def _common(left: slice, right: slice) -> slice:
     return slice(max(left.start, right.start), min(left.stop, right.stop))
+
+
+def _meet(left: slice, right: slice) -> bool:
+    common = _common(left, right)
+    return bool(common.start < common.stop)
 
 
 def _spans(sizes: tuple[int, ...], over: slice) -> Iterator[slice]:

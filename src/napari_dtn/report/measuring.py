@@ -104,10 +104,12 @@ def measure(predictor: Predictor, roi: Roi | None = None, truth: Any = None) -> 
     Raises
     ------
     ValueError
-        The model has no transformer, or several classes without a truth; or the truth has another shape.
+        The model has no transformer, or several classes without a truth; the truth has another shape; or
+        the region is too small.
     """
     _check(predictor, truth)
     zs, y, x = (roi or Roi()).within(predictor.volume.shape)
+    _check_size(y, x)
     for done, z in enumerate(range(zs.start, zs.stop), start=1):
         boundary = _boundary(predictor, z, y, x, truth)
         structure = structure_of(boundary, _pixel_size(predictor))
@@ -132,6 +134,15 @@ def _check(predictor: Predictor, truth: Any) -> None:
         raise ValueError(f"The model {card.name} predicts {predictor.classes} classes; give ids as --truth.")
     if truth is not None and tuple(truth.shape) != predictor.volume.shape:
         raise ValueError(f"The truth has the shape {truth.shape}, the volume {predictor.volume.shape}.")
+
+
+def _check_size(y: slice, x: slice) -> None:
+    before = (_STEP - 1) // 2  # pixels of a step that lie before its middle
+    if any((side.start + before) // _STEP == (side.stop + before) // _STEP for side in (y, x)):
+        raise ValueError(
+            f"The region y {y.start}:{y.stop}, x {x.start}:{x.stop} lies between two measurements, which are "
+            f"{_STEP} pixels apart; take a larger one."
+        )
 
 
 def _pixel_size(predictor: Predictor) -> tuple[float, float]:

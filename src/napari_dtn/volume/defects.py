@@ -164,7 +164,9 @@ def _look(
 ) -> tuple[SliceStatistics, NDArray[np.float32] | None]:
     try:
         pixels = sampler.pixels(z)
-    except (OSError, ValueError):  # a damaged chunk or file; the slice is reported
+    except MemoryError:
+        raise
+    except Exception:  # whatever a file's library raises of a damaged chunk; the slice is reported
         return SliceStatistics(z, None), None
     view = sampler.view(pixels)
     step = max(1, min(pixels.shape[1:]) // 128)

@@ -285,6 +285,16 @@ def test_the_demo_writes_pictures_zarr_and_scores(
     np.testing.assert_equal(open_volume(out / "phantom boundaries.zarr").voxel_size, (30, 6, 6))
 
 
+def test_the_demo_without_a_display_needs_no_word(
+    tiny_model: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    assert main(["demo", "--quick", "--model", str(tiny_model), "-o", str(tmp_path / "demo")]) == 0
+    assert "There is no display" in capsys.readouterr().err
+    assert (tmp_path / "demo" / "boundaries.png").exists()
+
+
 def test_a_model_is_not_written_over_the_images(
     files: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:

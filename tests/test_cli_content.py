@@ -169,6 +169,15 @@ def test_predictions_are_no_shapes_in_python(folder: Path) -> None:
         dtn.measure_objects(open_volume(folder / "one.zarr"))
 
 
+@pytest.mark.parametrize(
+    ("name", "words"), [("ids", "holds labels"), ("one", "is a prediction"), ("named", "is a prediction")]
+)
+def test_a_prediction_of_no_image_is_warned_of(run, tiny_model: Path, capsys, name: str, words: str) -> None:
+    command = ["predict", f"{name}.zarr", "--model", str(tiny_model), "-o", "OUT.zarr", "--z", "0:1"]
+    assert run(*command, *(["--channel", "1"] if name == "named" else [])) == DONE
+    assert f"{name}.zarr {words}, and no image" in said(capsys)
+
+
 def test_what_could_be_boundaries_is_taken() -> None:
     for dtype in (bool, np.uint8, np.float16, np.float32):
         check_boundaries(volume_from_array(np.zeros((1, 4, 4), dtype)))
@@ -209,6 +218,16 @@ def test_a_click_folder_is_opened_again_on_one_channel_and_one_class(
     assert (tmp_path / "s" / "objects.zarr").is_dir()
 
 
+def test_labels_take_the_voxel_size_of_the_image_where_boundaries_have_none(
+    run, folder: Path, tmp_path: Path
+) -> None:
+    wall = np.asarray(open_volume(folder / "one.zarr").data)
+    write_image(tmp_path / "out.zarr", wall, voxel_size=None, attributes={})
+    assert run("segment", "OUT.zarr", "-o", "OUT labels.zarr", "--image", "image.zarr", "--z", "1:3") == DONE
+    labels = open_volume(tmp_path / "out labels.zarr")
+    assert (labels.voxel_size, labels.translation) == ((30, 6, 6), (30, 0, 0))
+
+
 def test_the_boundary_among_classes_is_scored(run, capsys) -> None:
     evaluate = ["ids.zarr", "--kind", "boundary", "--json", "-"]
     for words in (["named.zarr"], ["unnamed.zarr", "--channel", "1"], ["channels.tif", "--channel", "0"]):
@@ -245,6 +264,10 @@ UNKNOWN = "has the classes 0 inside, 1 nucleus, 2 mito, and none is called bound
         (
             ["segment", "named.zarr", "-o", "OUT.zarr", "--keep-graph", "--channel", "0"],
             "leave --channel out",
+        ),
+        (
+            ["segment", "one.zarr", "-o", "OUT.zarr", "--image-time", "0"],
+            "--image-time is about the image: name",
         ),
         (
             ["evaluate", "ids.zarr", "ids.zarr", "--kind", "labels", "--channel", "0"],

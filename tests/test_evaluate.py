@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import average_precision_score, jaccard_score, roc_auc_score
 
 from napari_dtn.evaluate import evaluate, evaluate_classes
-from napari_dtn.metrics import BOUNDARY_RULE, boundary_target
+from napari_dtn.metrics import BOUNDARY_RULE, MASK_RULE, boundary_target
 from napari_dtn.session.boundaries import StoredBoundaries
 from napari_dtn.settings import Roi
 from napari_dtn.volume.opening import Volume, open_volume, volume_from_array
@@ -125,6 +125,12 @@ def test_class_maps_are_scored_as_scikit_learn_does(
 def test_one_map_is_no_class_map(truth: Volume, noisy: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"has one map; classes need a probability for each of them"):
         evaluate_classes([volume_from_array(noisy)], ["boundary"], truth)
+
+
+def test_a_mask_is_scored_by_its_own_rule(tiny_phantom: Phantom) -> None:
+    wall = boundary_target(tiny_phantom.labels)
+    result = evaluate(volume_from_array(wall.astype(np.float32)), volume_from_array(wall), "boundary")
+    assert (result["roc_auc"], result["rule"]) == (1, MASK_RULE)
 
 
 @pytest.mark.parametrize("most", [1, 255])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -152,6 +153,17 @@ def test_an_unknown_voxel_size_is_assumed_with_a_warning(
     list(predict(model, volume_from_array(tiny_phantom.image), tmp_path / "out.zarr", Roi(z=(0, 1)), EXACT))
     assert "does not state its voxel size" in caplog.text
     assert open_volume(tmp_path / "out.zarr").voxel_size == (30, 6, 6)
+
+
+def test_a_voxel_size_that_nobody_knows_is_not_made_up(
+    model: Model, tiny_phantom: Phantom, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    unsized = replace(model, card=replace(model.card, voxel_size=None))
+    shifted = replace(volume_from_array(tiny_phantom.image), translation=(4.0, 0.0, 0.0))
+    list(predict(unsized, shifted, tmp_path / "out.zarr", Roi(z=(1, 2)), EXACT))
+    assert "so none is written: give it by --voxel-size" in caplog.text
+    written = open_volume(tmp_path / "out.zarr")
+    assert (written.voxel_size, written.origin) == (None, (5, 0, 0))
 
 
 def test_a_distant_voxel_size_is_warned_of(

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_dtn.metrics import BOUNDARY_RULE, ClassCounts, boundary_histogram, label_scores, refuse_mask
+from napari_dtn.metrics import (
+    BOUNDARY_RULE,
+    MASK_RULE,
+    ClassCounts,
+    boundary_histogram,
+    label_scores,
+    refuse_mask,
+)
 from napari_dtn.pictures import save_curves
 from napari_dtn.settings import Box, Roi
 from napari_dtn.volume.content import check_boundaries, check_ids, check_indices
@@ -74,7 +81,8 @@ def evaluate(
     histogram = boundary_histogram(predicted, true)
     if plot is not None:
         save_curves(histogram, plot)
-    return {"kind": kind, "rule": BOUNDARY_RULE, "region": region, **asdict(histogram.scores())}
+    rule = MASK_RULE if true.dtype == bool else BOUNDARY_RULE
+    return {"kind": kind, "rule": rule, "region": region, **asdict(histogram.scores())}
 
 
 def evaluate_classes(

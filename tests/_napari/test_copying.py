@@ -14,9 +14,11 @@ import pytest
 import tifffile
 import zarr
 from napari.layers import Layer
+from napari.layers.utils.stack_utils import stack_to_images
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QWidget
 
+from napari_dtn._napari.copying import input_of
 from napari_dtn._napari.reader import read
 from napari_dtn.metrics import boundary_target
 from napari_dtn.nn.checkpoint import load_card
@@ -86,6 +88,16 @@ def test_one_channel_of_a_file_is_named(qtbot, ready, viewer, em, tmp_path) -> N
         shutil.rmtree(output)
     assert results[0].any()
     assert (results[0] == results[1]).all()
+
+
+def test_one_time_point_of_a_file_is_not_copied_as_the_whole(em, tmp_path) -> None:
+    """Split off by napari, it no longer says which it is."""
+    both = np.stack([em, 255 - em])
+    tifffile.imwrite(tmp_path / "two.tif", both, imagej=True, metadata={"axes": "TZYX"})
+    (layer,) = [Layer.create(*data) for data in read(str(tmp_path / "two.tif"))]
+    first, _ = stack_to_images(layer, axis=0)
+    with pytest.raises(ValueError, match=r"one of several time points of .*two\.tif.*add --time"):
+        input_of(first)
 
 
 def test_what_has_no_file_cannot_be_copied(ready, told) -> None:

@@ -84,6 +84,14 @@ def test_a_name_changes_for_all_versions(library: Library, tiny_model: Path) -> 
         library.rename("b", "c")
 
 
+def test_a_version_that_has_gone_is_named(library: Library, tiny_model: Path, tmp_path: Path) -> None:
+    stale = library.add(tiny_model, "a")
+    library.rename("a", "b")
+    for do in (library.delete, lambda one: library.share(one, tmp_path / "m.safetensors")):
+        with pytest.raises(FileNotFoundError, match="may have another name by now"):
+            do(stale)
+
+
 @pytest.mark.parametrize("name", ["", " a", "a/b", "..", ".hidden", "a@b", "dtn-snemi3d", "a.", "x" * 101])
 def test_impossible_names_are_refused(library: Library, tiny_model: Path, name: str) -> None:
     with pytest.raises(ValueError, match="name"):

@@ -212,7 +212,10 @@ class Annotating(QObject):
     def _add_ids(self, checked: bool = False) -> None:
         labels = self.controls.ids.layer
         if labels is None:
-            raise ValueError("There is no Labels layer to take ids from: open a segmentation of this volume.")
+            raise ValueError(
+                "There is no Labels layer to take ids from: open a segmentation of this volume. One of 8 or "
+                "16 bits opens as an image: right-click its layer, “Convert to Labels”."
+            )
         self.ask(desk.took_ids(*ids_over(labels, self.annotations.labels.shape, self.image)))
 
     def _on_edit(self, edit: Any) -> None:

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QApplication, QHBoxLayout, QPushButton, QWidget
 
 from napari_dtn._napari.form import named
 from napari_dtn._napari.job import notified
-from napari_dtn._napari.layers import channel_of, path_of, stated_voxel_size
+from napari_dtn._napari.layers import channel_of, is_time_point, path_of, stated_voxel_size
 from napari_dtn.recipes import Input
 
 if TYPE_CHECKING:
@@ -67,6 +67,11 @@ def input_of(layer: napari.layers.Layer) -> Input:
         It was not opened from a file.
     """
     path = path_of(layer)
+    if is_time_point(layer):
+        raise ValueError(
+            f"“{layer.name}” is one of several time points of {path}, and no command can tell which: save it "
+            "by itself (File > Save Selected Layers) and open that, or add --time to a command for it."
+        )
     if path is None:
         raise ValueError(
             f"“{layer.name}” was not opened from a file, so no command names it; save it and open it first."

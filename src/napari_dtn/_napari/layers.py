@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 LayerData = tuple[Any, dict[str, Any], str]
 Laid = tuple[Any, tuple[int, int, int]]  # an array, and its first voxel in an image
 
-KEY = (  # of a layer's metadata: {"path", "voxel_size", "channel"}; "role", "class", "inset" on our own
-    "napari_dtn"
-)
+# Of a layer's metadata: {"path", "voxel_size", "channel", "times"}; "role", "class", "inset" on our own.
+KEY = "napari_dtn"
 BOUNDARIES, WARP, TILE_WARP = "boundaries", "warp", "tile warp"
 NANOMETRES = ("nm", "nm", "nm")
 BOUNDARY_LOOK: dict[str, Any] = {
@@ -81,6 +80,7 @@ def over_time(layer: LayerData, times: Sequence[Volume]) -> LayerData:
     options |= {"translate": (0.0, *options["translate"]), "axis_labels": ("t", *options["axis_labels"])}
     if "scale" in options:
         options |= {"scale": (1.0, *options["scale"]), "units": ("pixel", *options["units"])}
+    options["metadata"][KEY]["times"] = len(times)
     return data if len(data) > 1 else data[0], options, kind
 
 
@@ -126,6 +126,12 @@ def path_of(layer: napari.layers.Layer) -> str | None:
     known = isinstance(facts, dict) and "path" in facts
     path = facts["path"] if known else layer.source.path
     return str(path) if path else None
+
+
+def is_time_point(layer: napari.layers.Layer) -> bool:
+    """Whether a stack was split off from a layer of several time points."""
+    facts = layer.metadata.get(KEY)
+    return isinstance(facts, dict) and facts.get("times", 1) > 1 and layer.ndim < 4
 
 
 def channel_of(layer: napari.layers.Layer) -> int | None:

@@ -193,7 +193,8 @@ class PredictPanel(Panel):
         assert layer is not None
         wanted = self.controls.voxel_size.value
         stated = stated_voxel_size(layer)
-        if stated == wanted or (stated is not None and not self.controls.voxel_size.touched):
+        known = stated is not None or wanted == _UNKNOWN
+        if stated == wanted or (known and not self.controls.voxel_size.touched):
             return
         z = slice_in_view(self._viewer, layer)
         set_voxel_size(layer, wanted)

@@ -19,7 +19,8 @@ from napari_dtn.cli.warp import warp
 app = App(
     suppress_keyboard_interrupt=False,
     name="napari-dtn",
-    help="Dense Transformer Networks for boundaries in electron microscopy volumes.",
+    help="Dense Transformer Networks for boundaries in electron microscopy volumes. Every command also takes "
+    "--verbose: it tells more, and where an error comes from.",
     version=__version__,
     config=dataset_defaults,
 )

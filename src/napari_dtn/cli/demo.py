@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +12,8 @@ from cyclopts import Parameter
 from napari_dtn.cli.options import JsonOption, Switch
 from napari_dtn.cli.terminal import check_target, progress, say, write_json
 from napari_dtn.words import progress_words
+
+_DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")  # one of which says on Linux where windows go
 
 
 def demo(
@@ -36,6 +40,9 @@ def demo(
     from napari_dtn.demo import run_demo, show_demo
 
     check_target(json_, model)
+    if not headless and not _has_display():
+        say("There is no display, so no window opens: going on as with --headless.")
+        headless = True
     with progress("slices") as report:
         result = run_demo(
             output, model, quick, lambda event: report(progress_words(event), event.done, event.total)
@@ -45,3 +52,7 @@ def demo(
     if not headless:
         say("Opening napari; close its window to end.")
         show_demo(output)
+
+
+def _has_display() -> bool:
+    return sys.platform != "linux" or any(os.environ.get(name) for name in _DISPLAYS)

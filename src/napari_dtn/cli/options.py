@@ -71,15 +71,22 @@ class ImageSeen:
     """
 
     image: str | None = None
-    voxel_size: VoxelSizeOption = None
+    voxel_size: Annotated[tuple[float, float, float] | None, Parameter(negative="")] = None
     image_channel: int | None = None
     image_time: int | None = None
 
     def open(self) -> Volume | None:
         """Open it, where there is one; errors as ``open_volume``, and they name these options."""
         if self.image is None:
+            self._check_unasked()
             return None
         return _open(self.image, self.voxel_size, self.image_channel, self.image_time, "--image-")
+
+    def _check_unasked(self) -> None:
+        asked = {"--voxel-size": self.voxel_size, "--image-channel": self.image_channel}
+        for name, value in {**asked, "--image-time": self.image_time}.items():
+            if value is not None:
+                raise ValueError(f"{name} is about the image: name that by --image, or leave {name} out.")
 
 
 def _open(

@@ -50,9 +50,11 @@ def predict(
     """
     from napari_dtn.nn.checkpoint import load_model
     from napari_dtn.predict import plan, predict
+    from napari_dtn.volume.content import warn_of_no_image
 
     check_target(json_, volume, model)
     opened = reading.open(volume)
+    warn_of_no_image(opened)
     loaded = load_model(model, settings.device)
     if dry_run:
         planned = plan(loaded, opened, box.roi, settings)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BOUNDARY_RULE = "boundary where the id is 0 or any of the 4 neighbours in the slice has another id"
+MASK_RULE = "boundary where the mask is not 0"
+
+#: By what labels are: ids, a mask, or classes that somebody annotated.
+RULES = {"ids": BOUNDARY_RULE, "mask": MASK_RULE, "classes": "boundary where it is annotated"}
 
 #: Probabilities are kept this far from 0 and 1 in the cross entropy: half a step of an 8-bit probability.
 LOSS_CLIP = 1 / 512

@@ -149,7 +149,7 @@ class Wanted:
     classes
         Maps of a prediction.
     voxel_size
-        In nm, ``(Z, Y, X)``.
+        In nm, ``(Z, Y, X)``; None where nobody knows it.
     translation
         Centre of its first voxel in nm.
     provenance
@@ -160,7 +160,7 @@ class Wanted:
 
     box: Box
     classes: int
-    voxel_size: VoxelSize
+    voxel_size: VoxelSize | None
     translation: VoxelSize
     provenance: Mapping[str, Any]
     state: Mapping[str, Any]

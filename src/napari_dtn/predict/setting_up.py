@@ -19,23 +19,29 @@ from napari_dtn.words import size_words
 logger = logging.getLogger(__name__)
 
 
-def known_voxel_size(model: Model, volume: Volume) -> VoxelSize:
+def known_voxel_size(model: Model, volume: Volume) -> VoxelSize | None:
     """Return the volume's voxel size in nm; where it is unknown the model's, with a warning.
 
-    A size that is far from the model's is worth a warning too: the model knows structures by their size.
+    None where neither is known, which is said too. So is a size that is far from the model's, which knows
+    structures by their size.
     """
     known, trained = volume.voxel_size, model.card.voxel_size
-    if known is None:
-        known = trained or (1.0, 1.0, 1.0)
+    if not known and not trained:
+        logger.warning(
+            "%s does not state its voxel size, and nor does the model %s, so none is written: give it by "
+            "--voxel-size Z Y X.",
+            volume.name,
+            model.card.name,
+        )
+    elif not known and trained:
+        known = trained
         logger.warning(
             "%s does not state its voxel size; taking %s, as the model %s was trained on.",
             volume.name,
-            size_words(known),
+            size_words(trained),
             model.card.name,
         )
-    elif trained and not all(
-        0.6 < have / want < 1.7 for have, want in zip(known[1:], trained[1:], strict=True)
-    ):
+    elif known and trained and _is_far(known, trained):
         logger.warning(
             "%s has voxels of %s; %s was trained on %s and will do worse.",
             volume.name,
@@ -44,6 +50,10 @@ def known_voxel_size(model: Model, volume: Volume) -> VoxelSize:
             size_words(trained),
         )
     return known
+
+
+def _is_far(known: VoxelSize, trained: VoxelSize) -> bool:
+    return not all(0.6 < have / want < 1.7 for have, want in zip(known[1:], trained[1:], strict=True))
 
 
 def use_threads(settings: PredictSettings) -> None:

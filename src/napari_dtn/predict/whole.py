@@ -125,10 +125,10 @@ class _Recorded:
 def wanted_output(predictor: Predictor, box: Box) -> Wanted:
     """Describe the output that a box of the volume gets."""
     voxel_size = known_voxel_size(predictor.model, predictor.volume)
-    volume = predictor.volume.with_voxel_size(voxel_size)
+    volume = predictor.volume.with_voxel_size(voxel_size) if voxel_size else predictor.volume
+    steps = voxel_size or (1.0, 1.0, 1.0)
     z, y, x = (
-        shift + side.start * step
-        for shift, side, step in zip(volume.translation, box, voxel_size, strict=True)
+        shift + side.start * step for shift, side, step in zip(volume.translation, box, steps, strict=True)
     )
     return Wanted(
         box, predictor.classes, voxel_size, (z, y, x), provenance(predictor), input_state(predictor.volume)

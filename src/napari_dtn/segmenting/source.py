@@ -59,6 +59,8 @@ def open_source(boundaries: str | Path, roi: Roi, image: Volume | None, channel:
     check_finished(boundaries)
     channel = boundary_channel(boundaries, channel)
     volume = open_boundaries(boundaries, channel)
+    if volume.voxel_size is None and image is not None and image.voxel_size is not None:
+        volume = volume.with_voxel_size(image.voxel_size)
     origin = [round(shift) for shift in volume.origin]
     whole = tuple(side + start for side, start in zip(volume.shape, origin, strict=True))
     box = _box(roi, origin, whole)

@@ -73,7 +73,7 @@ def shape_steps(
     if labels.voxel_size is None:
         raise ValueError(_NO_SIZE)
     if not objects:
-        raise ValueError("No object is chosen: choose rows of the table first.")
+        raise ValueError("There is no object among those that were asked for; ask for some.")
     settings = settings or ShapeSettings()
     detail = settings.detail if kind == "mesh" else 0.0
     place = labels.voxel_size, settings.memory * 2**20, labels.translation, detail

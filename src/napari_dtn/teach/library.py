@@ -145,6 +145,7 @@ class Library:
             It exists, and ``overwrite`` is not set.
         """
         target = Path(path)
+        _check_there(version.path)
         if target.suffix == ".zip":
             _export(version, target, overwrite)
         elif target.suffix != _SUFFIX:
@@ -198,12 +199,20 @@ def _is_model(path: Path) -> bool:
 
 def _move(file: Path, folder: Path) -> None:
     """Move a file, and remove the folder that it leaves empty."""
+    _check_there(file)
     folder.mkdir(parents=True, exist_ok=True)
     file.rename(folder / file.name)
     if not any(file.parent.glob(f"*{_SUFFIX}")):
         (file.parent / CURRENT).unlink(missing_ok=True)
         if not any(file.parent.iterdir()):
             file.parent.rmdir()
+
+
+def _check_there(file: Path) -> None:
+    if not file.exists():
+        raise FileNotFoundError(
+            f"{file} is gone: the model may have another name by now, or be deleted; list the versions again."
+        )
 
 
 def _export(version: Version, target: Path, overwrite: bool) -> None:

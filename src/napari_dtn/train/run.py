@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_dtn import __version__
-from napari_dtn.metrics import BOUNDARY_RULE
+from napari_dtn.metrics import RULES
 from napari_dtn.nn.checkpoint import (
     Model,
     ModelCard,
@@ -216,10 +216,11 @@ class Training:
 
     def card(self) -> ModelCard:
         """Say what the model is by now, and where it comes from."""
+        rule = RULES[self.data.describe().get("labels_kind", "ids")]
         training = {
             **self._identity(),
             "iterations": self.iteration,
-            **({"boundary_rule": BOUNDARY_RULE} if self.shape.n_classes == 1 else {}),
+            **({"boundary_rule": rule} if self.shape.n_classes == 1 else {}),
             "version": __version__,
             "torch": torch.__version__.split("+")[0],
             "history": self.history,
@@ -232,7 +233,7 @@ class Training:
             name=self.output.stem,
             network=self.shape,
             patch_size=self.settings.patch_size,
-            voxel_size=self.data.voxel_size,
+            voxel_size=self.data.voxel_size or (self.start.card.voxel_size if self.start else None),
             class_names=names,
             normalisation=self.data.normalisation,
             training=training,

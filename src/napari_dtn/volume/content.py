@@ -98,6 +98,17 @@ def check_probabilities(values: ArrayLike) -> None:
         )
 
 
+def warn_of_no_image(volume: Volume) -> None:
+    """Say where what is to be predicted is plainly no image: labels, an annotation, a prediction."""
+    path = volume.path
+    if path is None:
+        return
+    if is_label_image(path):
+        logger.warning("%s holds labels, and no image: what is predicted of them says little.", path)
+    elif _provenance(path).keys() & {"model", "class_names"}:
+        logger.warning("%s is a prediction, and no image: what is predicted of it says little.", path)
+
+
 def boundary_channel(path: str | Path, chosen: int | None = None) -> int | None:
     """Return which map of a prediction has the boundary, and say it; what was chosen is left.
 

@@ -106,7 +106,12 @@ def _below(place: Path, folder: Path) -> Path | None:
 
 def _same(place: Path, other: Path) -> bool:
     """Whether two names are one place: capitals do not count on every file system."""
-    return place == other or (place.exists() and other.exists() and place.samefile(other))
+    if place == other:
+        return True
+    try:
+        return place.samefile(other)
+    except OSError:  # one of them is not there, or may not be looked at
+        return False
 
 
 def _is_part(there: Path, read: Path) -> bool:

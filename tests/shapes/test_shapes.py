@@ -309,7 +309,7 @@ def test_an_object_that_is_gone_is_named(labels) -> None:
 
 
 def test_nothing_chosen_is_said(labels) -> None:
-    with pytest.raises(ValueError, match="choose rows"):
+    with pytest.raises(ValueError, match="ask for some"):
         list(shape_steps(labels, [], "mesh"))
 
 

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from napari_dtn.cli.classes import scores_of_volume, scores_on_images
 from napari_dtn.cli.info import is_model
 from napari_dtn.cli.opening import open_ids
-from napari_dtn.cli.options import Box, ChannelOption, JsonOption
+from napari_dtn.cli.options import Box, ChannelOption, JsonOption, SizeOption
 from napari_dtn.cli.terminal import check_target, plain, write_json
 from napari_dtn.settings import Device, Precision
 
@@ -22,7 +22,7 @@ def evaluate(
     kind: Literal["boundary", "labels", "classes"],
     box: Box = Box(),
     channel: ChannelOption = None,
-    voxel_size: Annotated[tuple[float, float, float] | None, Parameter(negative="")] = None,
+    voxel_size: SizeOption = None,
     device: Device = "auto",
     precision: Precision = "auto",
     json_: Annotated[JsonOption, Parameter(name="--json")] = None,

@@ -13,6 +13,7 @@ from napari_dtn.settings import Roi, VoxelSize, parse_range
 if TYPE_CHECKING:
     from napari_dtn.volume.opening import Volume
 
+SizeOption = Annotated[tuple[float, float, float] | None, Parameter(negative="")]  # its help is its own
 VoxelSizeOption = Annotated[
     tuple[float, float, float] | None,
     Parameter(help="Voxel size Z Y X in nm, instead of what the file states.", negative=""),
@@ -71,7 +72,7 @@ class ImageSeen:
     """
 
     image: str | None = None
-    voxel_size: Annotated[tuple[float, float, float] | None, Parameter(negative="")] = None
+    voxel_size: SizeOption = None
     image_channel: int | None = None
     image_time: int | None = None
 
